@@ -8,6 +8,7 @@ what an account cannot pay. For every account, at every commit:
     sum of held_change             == CreditBalance.held     (promised to work that has not ended)
 """
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.db import models
@@ -23,6 +24,16 @@ class Kind(models.TextChoices):
     RELEASE = "release"
     TOP_UP = "top_up"
     GRANT = "grant"
+
+
+# What one credit of an entry does to (change, held_change); a constraint holds every row to it.
+SIGNS: Mapping[str, tuple[int, int]] = {
+    Kind.HOLD: (-1, +1),
+    Kind.CAPTURE: (0, -1),
+    Kind.RELEASE: (+1, -1),
+    Kind.TOP_UP: (+1, 0),
+    Kind.GRANT: (+1, 0),
+}
 
 
 class CreditBalance(models.Model):
