@@ -1,0 +1,188 @@
+"""
+A real Triton Inference Server on this machine, without Docker and without a GPU.
+
+`python -m triton_models.local_server` prepares everything and then becomes the server, so that whoever started it has
+one child and no middleman to lose. `local_triton.py` starts that command for a test or a benchmark.
+"""
+
+import argparse
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Self
+
+from triton_models import engines, server_runs, server_wheel, weights
+from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
+
+REPOSITORY = Path(__file__).resolve().parent / "repository"
+
+_EXIT_TIMEOUT_SECONDS = 5
+_PR_SET_PDEATHSIG = 1
+# The engines' images pass through it; Docker's default of 64 MB is too small for one large photograph.
+_LEAST_SHARED_MEMORY = 256 * 2**20
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's backend puts its regions, not a temporary file
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the server listens on 127.0.0.1. The site has 8000, so Triton's own defaults are moved by a hundred."""
+
+    http: int = 8100
+    grpc: int = 8101
+    metrics: int = 8102
+
+    @classmethod
+    def free(cls) -> Self:
+        """Return three ports nobody listens on now; somebody may by the time they are used."""
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        ports = [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            each.close()
+        return cls(*ports)
+
+    def refuse_if_taken(self) -> None:
+        for name, port in vars(self).items():
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+            except OSError as error:
+                raise LocalServerError(
+                    f"Port {port} is in use; is another Triton running? Stop it or pass --{name}-port."
+                ) from error
+
+
+def serve(*, ports: Ports, repositories: Sequence[Path], models: Sequence[str], die_with_parent: bool) -> NoReturn:
+    """
+    Become tritonserver, serving a copy of the repositories on CPU; models limits which (all when empty).
+
+    Raises LocalServerError, with a sentence to act on, when this machine or this installation cannot.
+    """
+    server_wheel.check_platform()
+    ports.refuse_if_taken()
+    _refuse_small_shared_memory()
+    found = _models_in(repositories, wanted=models)
+    _refuse_missing_weights([model.name for model in found])
+    files = server_wheel.fetch(server_wheel.cache_folder())
+    run = server_runs.begin(server_wheel.cache_folder() / "triton-runs", shared_memory=_SHARED_MEMORY)
+    for model in found:
+        _copy_for_cpu(model, run.repository / model.name)
+    if die_with_parent:
+        _die_with_parent()
+    command = _command(files, run, ports, [model.name for model in found])
+    os.execve(files.program, command, _environment())  # noqa: S606 - a list, and no shell
+
+
+def _refuse_small_shared_memory() -> None:
+    free = shutil.disk_usage(_SHARED_MEMORY).free
+    if free < _LEAST_SHARED_MEMORY:
+        raise LocalServerError(
+            f"Triton passes images through {_SHARED_MEMORY}, which has {free >> 20} MB free and needs "
+            f"{_LEAST_SHARED_MEMORY >> 20} (in Docker: --shm-size=1g)."
+        )
+
+
+def _models_in(repositories: Iterable[Path], *, wanted: Sequence[str]) -> list[Path]:
+    found: dict[str, Path] = {}
+    for config in sorted(path for folder in repositories for path in folder.glob("*/config.pbtxt")):
+        if config.parent.name in found:
+            raise LocalServerError(f"Two repositories have a model named {config.parent.name}.")
+        found[config.parent.name] = config.parent
+    if missing := set(wanted) - found.keys():
+        known = ", ".join(found) or "none"
+        raise LocalServerError(f"No repository has a model named {', '.join(sorted(missing))}; there are: {known}.")
+    if not found:
+        raise LocalServerError(f"No model in {', '.join(map(str, repositories))}.")
+    return [path for name, path in found.items() if name in wanted or not wanted]
+
+
+def _refuse_missing_weights(models: Iterable[str]) -> None:
+    lock, volume = weights.read_lock(), weights.model_volume()
+    for operation in (engines.OPERATIONS[model] for model in models if model in engines.OPERATIONS):
+        # Triton would say the same at the end of a page of log, and then stop.
+        if trouble := weights.problem(lock[operation.light.name], volume):
+            raise LocalServerError(trouble)
+
+
+def _copy_for_cpu(model: Path, target: Path) -> None:
+    shutil.copytree(model, target, ignore=shutil.ignore_patterns("__pycache__"))
+    config = (target / "config.pbtxt").read_text("utf-8")
+    (target / "config.pbtxt").write_text(on_cpu(config), "utf-8")
+
+
+def on_cpu(config: str) -> str:
+    """Return the text of a config.pbtxt with its instances moved from the GPU to the CPU."""
+    return re.sub(r"kind:\s*KIND_GPU", "kind: KIND_CPU", re.sub(r"\bgpus:\s*\[[^\]]*\]", "", config))
+
+
+def _command(files: server_wheel.ServerFiles, run: server_runs.Run, ports: Ports, models: list[str]) -> list[str]:
+    return [
+        str(files.program),
+        f"--model-repository={run.repository}",
+        f"--backend-directory={files.backends}",
+        f"--backend-config=python,shm-region-prefix-name={run.token}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model}" for model in models),
+        "--disable-auto-complete-config",
+        # Ready means that it answers; each model has a readiness of its own.
+        "--strict-readiness=false",
+        f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}",
+        "--allow-gpu-metrics=false",
+        *(f"--{name}-address=127.0.0.1" for name in vars(ports)),
+        *(f"--{name}-port={port}" for name, port in vars(ports).items()),
+    ]
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
+    environment["IMAGEN_PROJECT_ROOT"] = str(PROJECT_ROOT)
+    # The stub takes the first python3 of PATH for its own and finds its packages from there.
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"
+    environment["LD_LIBRARY_PATH"] = server_wheel.library_path()
+    if threads := environment.get("IMAGEN_ENGINE_THREADS"):
+        environment.setdefault("OMP_NUM_THREADS", threads)
+    return environment
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    # It outlives exec, and unlike a clean-up in the parent it also works when the parent is killed.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise LocalServerError("Whoever started Triton is gone already.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    ports = Ports(http=options.http_port, grpc=options.grpc_port, metrics=options.metrics_port)
+    try:
+        serve(
+            ports=ports,
+            repositories=options.repository or [REPOSITORY],
+            models=[name for name in options.models.split(",") if name],
+            die_with_parent=options.die_with_parent,
+        )
+    except LocalServerError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m triton_models.local_server", description=__doc__)
+    for name, port in vars(Ports()).items():
+        parser.add_argument(f"--{name}-port", type=int, default=port)
+    parser.add_argument(
+        "--repository", type=Path, action="append", help="a folder of models, may be repeated (default: our own)"
+    )
+    parser.add_argument("--models", default="", help="which of them to serve, separated by commas (default: all)")
+    parser.add_argument("--die-with-parent", action="store_true", help="stop when the process that started this ends")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
