@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker
 
 from tests.databases import default_database
 

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pytest_django.plugin import DjangoDbBlocker
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from accounts.models import Account
 from billing import errors, services
@@ -29,6 +30,7 @@ def sqlite(tmp_path: Path, django_db_setup: None, django_db_blocker: DjangoDbBlo
 def account(request: pytest.FixtureRequest) -> Account:
     """An account with 100 credits, in a database that threads can share."""
     request.getfixturevalue(request.param)
+    assert connection.vendor.startswith(request.param)
     account = Account.objects.create(name="Busy")
     services.top_up(account=account, credits=CREDITS, reference="payment-1", now=NOW)
     return account
