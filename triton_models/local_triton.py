@@ -74,6 +74,8 @@ class LocalTriton:
         """Ask the server to end; what of it is left after limit seconds is killed. Does nothing when it is down."""
         if self._process is None:
             return
+        # A paused process would take no notice.
+        self.resume()
         self._process.terminate()
         try:
             self._process.wait(limit)
