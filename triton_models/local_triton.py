@@ -95,11 +95,12 @@ class LocalTriton:
         self.start()
 
     def pause(self) -> None:
-        """Freeze everything: connections stay open, nobody answers."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        """Freeze the server: connections stay open, nobody answers."""
+        # Not its children: after a second without a sign of life the server would take them for dead and kill them.
+        os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        os.killpg(self.pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def is_ready(self) -> bool:
         try:
