@@ -1,0 +1,65 @@
+"""How work in progress talks to whoever waits for it: fractions and previews out, a wish to stop in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from triton_models.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A page shows no more than this; a JPEG for every tile would cost more than the tile.
+_PREVIEW_EVERY_SECONDS = 2.0
+
+
+@dataclass
+class Watch:
+    """
+    Progress and cancellation of one request.
+
+    on_progress receives a fraction from 0 to 1 that never falls, and a preview (a small JPEG) or None.
+    """
+
+    on_progress: Callable[[float, bytes | None], None]
+    is_cancelled: Callable[[], bool]
+    clock: Callable[[], float] = time.monotonic
+    _fraction: float = 0.0
+    _previewed_at: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self) -> None:
+        """Raise Cancelled if the caller no longer wants the result."""
+        if self.is_cancelled():
+            raise Cancelled("The request was cancelled.")
+
+    def report(self, fraction: float, preview: Callable[[], bytes] | None = None) -> None:
+        """
+        Tell how far the work is, and raise Cancelled if it is no longer wanted.
+
+        preview is called only when one is due, every two seconds at most.
+        """
+        self.check()
+        with self._lock:
+            self._fraction = max(self._fraction, min(fraction, 1.0))
+            self.on_progress(self._fraction, preview() if preview and self._preview_is_due() else None)
+
+    def _preview_is_due(self) -> bool:
+        now = self.clock()
+        if self._previewed_at is not None and now - self._previewed_at < _PREVIEW_EVERY_SECONDS:
+            return False
+        self._previewed_at = now
+        return True
+
+    def part(self, start: float, end: float) -> Watch:
+        """Return a watch whose 0 to 1 is the given part of this one's."""
+
+        def scaled(fraction: float, preview: bytes | None) -> None:
+            with self._lock:
+                self._fraction = max(self._fraction, start + fraction * (end - start))
+                self.on_progress(self._fraction, preview)
+
+        return Watch(scaled, self.is_cancelled, self.clock)
