@@ -1,0 +1,195 @@
+"""
+The engines, and which operation has which.
+
+OPERATIONS is the one table: a new operation is a row here and one file for each of its engines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from triton_models import weights
+from triton_models.errors import EngineUnavailable, UnknownEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from triton_models.images import Picture
+    from triton_models.parameters import Parameters
+    from triton_models.progress import Watch
+
+AUTO = "auto"
+LIGHT = "light"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What an engine made of a picture.
+
+    checks: figures that tell how far to trust it, as JSON values. lossless: the picture is a mask or the like, which
+    a JPEG would spoil.
+    """
+
+    picture: Picture
+    checks: dict[str, object] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    lossless: bool = False
+
+
+class Engine(Protocol):
+    """One way to do an operation. Instances are shared by threads: run() keeps nothing of a request."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Raised by one whenever the same input gives other pixels."""
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """The parameters that make a difference to this engine, the common ones apart."""
+
+    def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
+        """
+        Do the work. Reports progress at least every two seconds and asks as often whether it was cancelled.
+
+        Raises Cancelled, QualityGate when what came out of the network is not fit for use.
+        """
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """
+    An engine that an operation may have.
+
+    module: imported when the weights are there, so that a main engine's libraries may be missing otherwise; it has a
+    function load(volume, threads=...) -> Engine.
+    """
+
+    name: str
+    module: str
+    light: bool = False
+    only_with_prompt: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """
+    One operation of the model server.
+
+    engines: the best first; the light one needs no download and must be there.
+    accepts: its parameters with their defaults, besides parameters.COMMON.
+    output_size: (input width, input height, parameters) -> size of the output; None where only the pixels will tell.
+    may_be_flat: a single colour is a possible result.
+    """
+
+    name: str
+    engines: tuple[EngineSpec, ...]
+    accepts: Mapping[str, object]
+    output_size: Callable[[int, int, Parameters], tuple[int, int] | None]
+    may_be_flat: bool = False
+
+    @property
+    def light(self) -> EngineSpec:
+        return next(spec for spec in self.engines if spec.light)
+
+
+def _enlarged(width: int, height: int, parameters: Parameters) -> tuple[int, int]:
+    return width * parameters.scale, height * parameters.scale
+
+
+def _same_unless_cropped(width: int, height: int, parameters: Parameters) -> tuple[int, int] | None:
+    return None if parameters.crop else (width, height)
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation(
+            name="upscale",
+            engines=(EngineSpec("realesr-animevideov3", "triton_models.engines.upscale_light", light=True),),
+            accepts={"scale": 4, "prompt": "", "negative_prompt": "", "guidance_scale": None, "steps": None},
+            output_size=_enlarged,
+        ),
+        Operation(
+            name="background_remove",
+            engines=(EngineSpec("u2netp", "triton_models.engines.background_light", light=True),),
+            accepts={"bg_color": None, "crop": False, "channels": "rgba"},
+            output_size=_same_unless_cropped,
+            may_be_flat=True,
+        ),
+    )
+}
+
+
+def engine_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many threads one engine may use: IMAGEN_ENGINE_THREADS, or as many as there are cores for us."""
+    asked = environment.get("IMAGEN_ENGINE_THREADS", "")
+    if not asked:
+        return len(os.sched_getaffinity(0))
+    if not asked.isdecimal() or int(asked) < 1:
+        raise EngineUnavailable(f"IMAGEN_ENGINE_THREADS must be a whole number from 1, not {asked!r}.")
+    return int(asked)
+
+
+def load_engines(operation: Operation, volume: Path, *, required: frozenset[str] = frozenset()) -> dict[str, Engine]:
+    """
+    Load every engine of the operation whose weights are on the volume, the best first.
+
+    required: names of engines without which to refuse. Raises EngineUnavailable, naming the file that is missing, for
+    those and for the light engine.
+    """
+    lock, loaded = weights.read_lock(), {}
+    for spec in operation.engines:
+        needed = spec.light or spec.name in required
+        if not needed and weights.problem(lock[spec.name], volume):
+            continue
+        engine: Engine = importlib.import_module(spec.module).load(volume, threads=engine_threads())
+        loaded[spec.name] = engine
+    return loaded
+
+
+def required_engines(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """
+    Return the engines named in IMAGEN_REQUIRE_ENGINES, separated by commas.
+
+    Raises EngineUnavailable for a name that no operation has, since a typing error would let production degrade.
+    """
+    names = frozenset(name.strip() for name in environment.get("IMAGEN_REQUIRE_ENGINES", "").split(",") if name.strip())
+    known = {spec.name for operation in OPERATIONS.values() for spec in operation.engines}
+    if unknown := sorted(names - known):
+        raise EngineUnavailable(
+            f"IMAGEN_REQUIRE_ENGINES names {', '.join(unknown)}; there are {', '.join(sorted(known))}."
+        )
+    return names
+
+
+def choose(operation: Operation, loaded: Mapping[str, Engine], parameters: Parameters) -> Engine:
+    """
+    Return the engine for a request: by name, the light one, or (auto) the best that is loaded and fits.
+
+    Raises UnknownEngine for a name that the operation does not have, EngineUnavailable for one that is not loaded.
+    """
+    if parameters.engine == AUTO:
+        fitting = [spec for spec in operation.engines if spec.name in loaded and _fits(spec, parameters)]
+        return loaded[fitting[0].name]
+    name = operation.light.name if parameters.engine == LIGHT else parameters.engine
+    if name in loaded:
+        return loaded[name]
+    names = [spec.name for spec in operation.engines]
+    if name in names:
+        raise EngineUnavailable(f"The engine {name} is not loaded here: its weights are not on the model volume.")
+    raise UnknownEngine(f"{operation.name} has no engine {name!r}; choose auto, light or one of {', '.join(names)}.")
+
+
+def _fits(spec: EngineSpec, parameters: Parameters) -> bool:
+    return bool(parameters.prompt) or not spec.only_with_prompt
