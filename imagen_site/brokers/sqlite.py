@@ -1,8 +1,8 @@
 """
 Celery's queue on one machine: a kombu transport on one SQLite file, with leases.
 
-Settings: broker_url = "leased-sqlite://", broker_transport = "imagen_site.brokers.sqlite:Transport" (kombu takes no
-import path from a URL), broker_transport_options = {"path": ...} and, if wanted, the other fields of Options.
+Settings: broker_url = "leased-sqlite://localhost" and broker_transport = "imagen_site.brokers.sqlite:Transport" (two,
+for kombu takes no import path from a URL), broker_transport_options = {"path": ...} and any other field of Options.
 """
 
 import sqlite3
@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, TypeAlias
 
+from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
@@ -32,6 +33,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionErro
 _FIRST_BACK_OFF_SECONDS = 0.1
 _LONGEST_BACK_OFF_SECONDS = 5.0
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
+_LONGEST_DRAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,15 @@ class Transport(virtual.Transport):
 
     def driver_version(self) -> str:
         return sqlite3.sqlite_version
+
+    def drain_events(self, connection: Connection, timeout: float | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        """
+        Deliver one message; raise socket.timeout after timeout, or after half a second if that is shorter.
+
+        Celery asks for 2 seconds, looks for a SIGTERM only between calls, and calls once more when it has seen one.
+        """
+        longest = None if timeout is None else min(timeout, _LONGEST_DRAIN_SECONDS)
+        super().drain_events(connection, timeout=longest, **kwargs)
 
     def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:
         # A consumer was cancelled while its message came in. kombu gives it to any channel, not to its own.

@@ -61,11 +61,11 @@ def hold_one(queue: LeasedQueue, keeper: LeaseKeeper, tag: str = "tag") -> None:
 
 class TestTheThread:
     def test_keeps_a_message_longer_than_its_lease(self, path: Path) -> None:
-        queue = LeasedQueue(path, lease_seconds=0.3)
+        queue = LeasedQueue(path, lease_seconds=0.6)
         keeper = LeaseKeeper(queue, renew_every=0.05, max_lease_seconds=60)
         hold_one(queue, keeper)
 
-        time.sleep(0.6)
+        time.sleep(0.9)
 
         assert queue.claim("q") is None
         keeper.close()

@@ -34,7 +34,7 @@ def connect(path: Path) -> Iterator[Callable[..., Connection]]:
 
     def connect(**options: Any) -> Connection:
         connection = Connection(
-            "leased-sqlite://",
+            "leased-sqlite://localhost",
             transport="imagen_site.brokers.sqlite:Transport",
             transport_options={"path": str(path), "polling_interval": 0.005, "busy_seconds": 0.05, **options},
         )
@@ -260,9 +260,9 @@ class TestBackOff:
 class TestLease:
     def test_is_renewed_while_the_message_is_held(self, connect: Callable[..., Connection]) -> None:
         publish(connect(), "job")
-        held = get(connect(lease_seconds=0.3))
+        held = get(connect(lease_seconds=0.6))
 
-        time.sleep(0.6)
+        time.sleep(0.9)
 
         assert get(connect()) is None
         held.ack()
