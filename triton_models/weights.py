@@ -113,7 +113,9 @@ def fetch(locked: Iterable[LockedWeights], volume: Path, *, say: Callable[[str],
         try:
             _fetch_one(entry, volume)
         except OSError as error:
-            raise WeightsNotFetched(f"The weights of {entry.engine} could not be written: {error}.") from error
+            raise WeightsNotFetched(
+                f"The weights of {entry.engine} could not be written to {volume}: {error.strerror or error}."
+            ) from error
         say(f"{entry.engine}: in {entry.folder(volume)}.")
 
 

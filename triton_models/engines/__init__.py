@@ -52,7 +52,8 @@ class Engine(Protocol):
         """Raised by one whenever the same input gives other pixels."""
 
     @property
-    def weights_sha256(self) -> str: ...
+    def weights_sha256(self) -> str:
+        """Of the file that `weights` names in the lock; empty for an engine without weights."""
 
     @property
     def uses(self) -> frozenset[str]:
@@ -72,11 +73,12 @@ class EngineSpec:
     An engine that an operation may have.
 
     module: imported when the weights are there, so that a main engine's libraries may be missing otherwise; it has a
-    function load(volume, threads=...) -> Engine.
+    function load(volume, threads=...) -> Engine. weights: the entries of weights.lock that it reads, if any.
     """
 
     name: str
     module: str
+    weights: tuple[str, ...] = ()
     light: bool = False
     only_with_prompt: bool = False
 
@@ -111,18 +113,23 @@ def _same_unless_cropped(width: int, height: int, parameters: Parameters) -> tup
     return None if parameters.crop else (width, height)
 
 
+_UPSCALE_LIGHT = EngineSpec(
+    "realesr-animevideov3", "triton_models.engines.upscale_light", weights=("realesr-animevideov3",), light=True
+)
+_BACKGROUND_LIGHT = EngineSpec("u2netp", "triton_models.engines.background_light", weights=("u2netp",), light=True)
+
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
         Operation(
             name="upscale",
-            engines=(EngineSpec("realesr-animevideov3", "triton_models.engines.upscale_light", light=True),),
+            engines=(_UPSCALE_LIGHT,),
             accepts={"scale": 4, "prompt": "", "negative_prompt": "", "guidance_scale": None, "steps": None},
             output_size=_enlarged,
         ),
         Operation(
             name="background_remove",
-            engines=(EngineSpec("u2netp", "triton_models.engines.background_light", light=True),),
+            engines=(_BACKGROUND_LIGHT,),
             accepts={"bg_color": None, "crop": False, "channels": "rgba"},
             output_size=_same_unless_cropped,
             may_be_flat=True,
@@ -151,7 +158,7 @@ def load_engines(operation: Operation, volume: Path, *, required: frozenset[str]
     lock, loaded = weights.read_lock(), {}
     for spec in operation.engines:
         needed = spec.light or spec.name in required
-        if not needed and weights.problem(lock[spec.name], volume):
+        if not needed and any(weights.problem(lock[entry], volume) for entry in spec.weights):
             continue
         engine: Engine = importlib.import_module(spec.module).load(volume, threads=engine_threads())
         loaded[spec.name] = engine

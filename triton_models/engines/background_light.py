@@ -103,7 +103,7 @@ class LightCutter:
         mask = np.asarray(answer[0], np.float32)[0, 0]
         if not np.isfinite(mask).all():
             raise QualityGate("The network's answer has values that are not finite.")
-        return np.clip(mask, 0.0, 1.0)
+        return np.asarray(mask.clip(0.0, 1.0), np.float32)
 
 
 def load(volume: Path, *, threads: int) -> LightCutter:
