@@ -1,3 +1,3 @@
-"""Fixtures that tests of several packages share; pytest takes plugins from the topmost conftest only."""
+"""Fixtures that every app's tests share."""
 
-pytest_plugins = ["tests.triton_fixtures"]
+pytest_plugins = ["tests.cast", "tests.postgres_fixtures", "tests.triton_fixtures"]

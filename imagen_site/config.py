@@ -1,0 +1,210 @@
+"""The environment, read once into one frozen, typed Config; nothing else reads it."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import environ
+from environ.fileaware_mapping import FileAwareMapping
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_Value = TypeVar("_Value")
+
+
+class ConfigError(Exception):
+    """Some variables are missing or wrong; the message names every one of them."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What this process was told. Units are in the names or the types."""
+
+    profile: str  # IMAGEN_PROFILE: "local", one machine without any account
+    secret_key: str = field(repr=False)  # SECRET_KEY or SECRET_KEY_FILE; the local profile makes its own in var/
+    site_url: str  # SITE_URL: where people reach the site, without a slash at the end
+    allowed_hosts: tuple[str, ...]  # ALLOWED_HOSTS, comma-separated
+    trusted_proxies: int  # TRUSTED_PROXIES: how many proxies in front of us add to X-Forwarded-For
+    debug: bool  # DEBUG
+    log_level: str  # LOG_LEVEL
+
+    var_dir: Path  # IMAGEN_VAR_DIR: everything the local profile writes
+    database: Mapping[str, object] = field(repr=False)  # DATABASE_URL, as Django wants it
+    queue_path: Path  # QUEUE_PATH: the local queue's file
+    triton_url: str  # TRITON_URL: "host:port" of Triton's gRPC endpoint
+
+    job_lease: timedelta  # JOB_LEASE_SECONDS: how long a worker may hold a job before another may take it
+    job_renew: timedelta  # JOB_RENEW_SECONDS: the longest a worker stays silent; at most a quarter of the lease
+    job_write_every: timedelta  # JOB_WRITE_SECONDS: the shortest time between two progress writes of a job
+    job_outage: timedelta  # JOB_OUTAGE_SECONDS: how long an outage is waited out before a job is handed back
+    job_attempts: int  # JOB_ATTEMPTS: how often a job may be begun
+    job_republish: timedelta  # JOB_REPUBLISH_SECONDS: a job still queued after this is published again
+    job_retention: timedelta  # JOB_RETENTION_DAYS: how long pixels and live state are kept
+    inference_timeout: timedelta  # INFERENCE_TIMEOUT_SECONDS: the longest one call to the model server may take
+    drain: timedelta  # DRAIN_SECONDS: what a stopping worker gives its running jobs before it hands them back
+
+    sweep_every: timedelta  # SWEEP_SECONDS
+    watch_every: timedelta  # WATCH_MILLISECONDS: how often the local profile looks for changes to show
+    link_lifetime: timedelta  # LINK_SECONDS: how long a signed link to an image works
+    submit_rate: str  # SUBMIT_RATE: jobs an account may submit, for example "120/minute"
+    read_rate: str  # READ_RATE: other API calls of an account
+
+
+class _Reader:
+    """Collects what is wrong with the environment, so that one start names all of it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.env = environ.Env()
+        # NAME_FILE=/run/secrets/name stands for NAME.
+        self.env.ENVIRON = FileAwareMapping(env=dict(environment), cache=False)
+        self.problems: list[str] = []
+
+    def read(self, name: str, parse: Callable[[str], _Value], default: str | None = None) -> _Value | None:
+        text = self.env.str(name, default=default)
+        if text is None:
+            self.problems.append(f"{name} is not set")
+            return None
+        try:
+            return parse(text)
+        except (ValueError, environ.ImproperlyConfigured) as error:
+            self.problems.append(f"{name}: {error}")
+            return None
+
+
+def load(environment: Mapping[str, str] | None = None) -> Config:
+    """
+    Read the environment.
+
+    Raises ConfigError naming every variable that is missing or wrong.
+    """
+    reader = _Reader(os.environ if environment is None else environment)
+    fields = _read_all(reader)
+    if reader.problems:
+        raise ConfigError("Cannot start: " + "; ".join(reader.problems) + ".")
+    config = Config(**fields)  # type: ignore[arg-type]
+    if config.job_renew * 4 > config.job_lease:
+        raise ConfigError("Cannot start: JOB_RENEW_SECONDS must be at most a quarter of JOB_LEASE_SECONDS.")
+    return config
+
+
+def _read_all(reader: _Reader) -> dict[str, object]:
+    var_dir = reader.read("IMAGEN_VAR_DIR", Path, str(ROOT / "var")) or ROOT / "var"
+    return {
+        "profile": reader.read("IMAGEN_PROFILE", _one_of("local"), "local"),
+        "secret_key": reader.read("SECRET_KEY", _secret, _local_secret(reader, var_dir)),
+        "site_url": reader.read("SITE_URL", lambda text: text.rstrip("/"), "http://127.0.0.1:8000"),
+        "allowed_hosts": reader.read("ALLOWED_HOSTS", _names, "127.0.0.1,localhost,[::1]"),
+        "trusted_proxies": reader.read("TRUSTED_PROXIES", _count, "0"),
+        "debug": reader.read("DEBUG", _flag, "false"),
+        "log_level": reader.read("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
+        "var_dir": var_dir,
+        "database": reader.read("DATABASE_URL", _database, f"sqlite:///{var_dir / 'imagen.sqlite3'}"),
+        "queue_path": reader.read("QUEUE_PATH", Path, str(var_dir / "queue.sqlite3")),
+        "triton_url": reader.read("TRITON_URL", _host_and_port, "127.0.0.1:8101"),
+        **_read_job_settings(reader),
+        "link_lifetime": reader.read("LINK_SECONDS", _seconds, "3600"),
+        "submit_rate": reader.read("SUBMIT_RATE", _rate, "600/minute"),
+        "read_rate": reader.read("READ_RATE", _rate, "1200/minute"),
+    }
+
+
+def _read_job_settings(reader: _Reader) -> dict[str, object]:
+    return {
+        "job_lease": reader.read("JOB_LEASE_SECONDS", _seconds, "60"),
+        "job_renew": reader.read("JOB_RENEW_SECONDS", _seconds, "5"),
+        "job_write_every": reader.read("JOB_WRITE_SECONDS", _seconds, "1"),
+        "job_outage": reader.read("JOB_OUTAGE_SECONDS", _seconds, "60"),
+        "job_attempts": reader.read("JOB_ATTEMPTS", _positive, "5"),
+        "job_republish": reader.read("JOB_REPUBLISH_SECONDS", _seconds, "600"),
+        "job_retention": reader.read("JOB_RETENTION_DAYS", lambda text: timedelta(days=_positive(text)), "7"),
+        "inference_timeout": reader.read("INFERENCE_TIMEOUT_SECONDS", _seconds, "900"),
+        "drain": reader.read("DRAIN_SECONDS", _seconds, "8"),
+        "sweep_every": reader.read("SWEEP_SECONDS", _seconds, "5"),
+        "watch_every": reader.read("WATCH_MILLISECONDS", lambda text: _seconds(text) / 1000, "50"),
+    }
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _secret(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("is shorter than 32 characters")
+    return text
+
+
+def _local_secret(reader: _Reader, var_dir: Path) -> str | None:
+    """Return the key that the local profile keeps beside its data, made on the first start."""
+    if reader.env.str("IMAGEN_PROFILE", default="local") != "local" or "SECRET_KEY" in reader.env.ENVIRON:
+        return None
+    path = var_dir / "secret_key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Exclusive, so that of two processes that start together one makes the key and the other reads it.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("is negative")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if number == 0:
+        raise ValueError("must be at least 1")
+    return number
+
+
+def _seconds(text: str) -> timedelta:
+    number = float(text)
+    if not 0 < number < 10**9:
+        raise ValueError(f"{text!r} is not a positive number")
+    return timedelta(seconds=number)
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0"}:
+        raise ValueError(f"{text!r} is not true or false")
+    return text.lower() in {"true", "1"}
+
+
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f'{text!r} is not of the form "host:port"')
+    return text
+
+
+def _rate(text: str) -> str:
+    amount, _, period = text.partition("/")
+    if not amount.isdigit() or period not in {"second", "minute", "hour", "day"}:
+        raise ValueError(f'{text!r} is not of the form "120/minute"')
+    return text
+
+
+def _database(text: str) -> Mapping[str, object]:
+    parsed = dict(environ.Env.db_url_config(text))
+    if "ENGINE" not in parsed:
+        raise ValueError("is not a database URL")
+    return parsed

@@ -1,0 +1,46 @@
+"""/livez: this process answers. /readyz: it can accept work; whether the model server is there is told beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, connection
+from django.http import HttpResponse, JsonResponse
+
+from inference.errors import InferenceError
+from jobs import adapters
+from jobs.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+def livez(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+    """
+    Answer 200 when jobs can be accepted, else 503.
+
+    A model server that is away does not count: jobs are accepted and wait for it.
+    """
+    database = _database_answers()
+    models = {operation.name: _model_is_ready(operation.model) for operation in OPERATIONS.values()}
+    return JsonResponse({"ready": database, "database": database, "models": models}, status=200 if database else 503)
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _model_is_ready(model: str) -> bool:
+    try:
+        return adapters.inference_client().ready(model)
+    except InferenceError:
+        return False

@@ -1,0 +1,35 @@
+"""What is answered where no view is: problem details under /api/, a page elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import JsonResponse
+from django.shortcuts import render
+
+from imagen_site.api_errors import CONTENT_TYPE, problem
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+    return _answer(request, 400, "malformed", "The request could not be read.")
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+    return _answer(request, 403, "permission_denied", "You may not do this.")
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+    return _answer(request, 404, "not_found", "There is nothing at this address.")
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    return _answer(request, 500, "internal", "Something went wrong on our side. Nothing was charged.")
+
+
+def _answer(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)
+    return render(request, "error.html", {"status": status, "detail": detail}, status=status)

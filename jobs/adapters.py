@@ -1,0 +1,126 @@
+"""Which implementation of each protocol runs in this process. Only entry points ask here; all else is handed what it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
+
+from celery import current_app
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import connections
+from django.utils import timezone
+
+from billing.prices import PRICES
+from inference.triton_client import TritonInferenceClient
+from jobs.image_store import DjangoImageStore, SignedFileStorage
+from jobs.lease import LeaseTerms
+from jobs.operations import Limits
+from jobs.queue import CeleryJobQueue
+from jobs.runner import Runner
+from jobs.services import JobService
+from jobs.state_store.sql import SqlStateStore
+from jobs.sweep import Sweeper
+from jobs.watch import Hub, SqlChangeSource
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from uuid import UUID
+
+    from inference.client import InferenceClient
+    from jobs.image_store import ImageStore
+    from jobs.queue import JobQueue
+    from jobs.state_store import JobStateStore
+
+# Set once, when this process is asked to stop and its running jobs are to be handed back.
+draining = threading.Event()
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+@cache
+def state_store() -> JobStateStore:
+    return SqlStateStore()
+
+
+@cache
+def image_store() -> ImageStore:
+    return DjangoImageStore(default_storage)
+
+
+def file_storage() -> SignedFileStorage:
+    """Return the storage whose links this site serves itself."""
+    return cast("SignedFileStorage", default_storage)
+
+
+@cache
+def job_queue() -> JobQueue:
+    return CeleryJobQueue(current_app._get_current_object())  # noqa: SLF001 - the app behind Celery's proxy
+
+
+@cache
+def inference_client() -> InferenceClient:
+    return TritonInferenceClient(settings.IMAGEN.triton_url)
+
+
+@cache
+def job_service() -> JobService:
+    return JobService(
+        states=state_store(),
+        queue=job_queue(),
+        images=image_store(),
+        prices=PRICES,
+        limits=Limits(),
+        retention=settings.IMAGEN.job_retention,
+    )
+
+
+@cache
+def sweeper() -> Sweeper:
+    return Sweeper(
+        service=job_service(),
+        max_attempts=settings.IMAGEN.job_attempts,
+        republish_after=settings.IMAGEN.job_republish,
+    )
+
+
+@cache
+def runner() -> Runner:
+    config = settings.IMAGEN
+    return Runner(
+        states=state_store(),
+        images=image_store(),
+        client=inference_client(),
+        announce_end=_settle_here,
+        clock=timezone.now,
+        terms=LeaseTerms(
+            duration=config.job_lease,
+            renew_every=config.job_renew,
+            write_every=config.job_write_every,
+        ),
+        outage=config.job_outage,
+        max_attempts=config.job_attempts,
+        inference_timeout=config.inference_timeout,
+        draining=draining,
+        on_thread_end=connections.close_all,
+    )
+
+
+def hub() -> Hub:
+    """Return the hub of the running event loop: a process has one loop, a test run many."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub(SqlChangeSource(every=settings.IMAGEN.watch_every))
+    return _hubs[loop]
+
+
+def sign_link(path: str, *, filename: str) -> str:
+    lifetime: timedelta = settings.IMAGEN.link_lifetime
+    return image_store().link(path, filename=filename, lifetime=lifetime)
+
+
+def _settle_here(job_id: UUID) -> None:
+    # A worker of the local profile has SQL, and settles what it ends.
+    job_service().settle(job_id, now=timezone.now())

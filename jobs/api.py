@@ -1,0 +1,276 @@
+"""The REST API of jobs: submit, look, list, cancel."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
+from django.http.multipartparser import MultiPartParserError
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import parsers, serializers
+from rest_framework.exceptions import ParseError
+from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.auth import account_of
+from jobs import adapters, queries, uploads
+from jobs.errors import ImageMissing, InvalidParameters, SeveralImages, StateMissing
+from jobs.operations import OPERATIONS
+from jobs.states import JobStatus, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from django.http import QueryDict
+    from rest_framework.request import Request
+
+    from jobs.models import Job
+    from jobs.operations import Operation
+
+READ, WRITE = "jobs:read", "jobs:write"
+
+
+class ImageOut(serializers.Serializer[Any]):
+    filename = serializers.CharField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    format = serializers.CharField()
+    url = serializers.CharField(allow_null=True, help_text="Signed, for about an hour; null once deleted.")
+
+
+class ErrorOut(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class JobOut(serializers.Serializer[Any]):
+    """A job, in the one shape that the API, the page and the sockets share."""
+
+    job_id = serializers.UUIDField()
+    operation = serializers.ChoiceField(choices=list(OPERATIONS))
+    params = serializers.DictField()
+    status = serializers.ChoiceField(choices=[status.value for status in JobStatus])
+    version = serializers.IntegerField(help_text="Rises with every change; drop a snapshot older than one you have.")
+    stage = serializers.ChoiceField(choices=[stage.value for stage in Stage])
+    progress = serializers.IntegerField(min_value=0, max_value=100)
+    attempt = serializers.IntegerField()
+    preview = serializers.CharField(allow_null=True, help_text="A small JPEG as a data URI, while it is being made.")
+    credits = serializers.IntegerField(help_text="Charged when the job completes, and only then.")
+    input = ImageOut()
+    output = ImageOut(allow_null=True)
+    error = ErrorOut(allow_null=True)
+    engine = serializers.DictField(allow_null=True, help_text="What made the result: name, version, weights_sha256.")
+    timings = serializers.DictField(child=serializers.FloatField(), help_text="Seconds per stage.")
+    parent = serializers.UUIDField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    completed_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(help_text="When the images are deleted.")
+
+
+class ProblemOut(serializers.Serializer[Any]):
+    """Problem details (RFC 9457). `code` is stable; texts may change."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+
+
+def problems(*statuses: int) -> dict[tuple[int, str], type[ProblemOut]]:
+    return {(status, "application/problem+json"): ProblemOut for status in statuses}
+
+
+class _NamingParser(DjangoMultiPartParser):
+    def sanitize_file_name(self, file_name: str) -> str | None:
+        # Django would cut the path off in silence; whoever sends one should hear of it.
+        uploads.check_filename(file_name)
+        return super().sanitize_file_name(file_name)
+
+
+class UploadParser(parsers.MultiPartParser):
+    """multipart/form-data; raises BadFilename for a file whose name is a path or too long."""
+
+    def parse(
+        self,
+        stream: Any,  # noqa: ANN401 - DRF's own signature
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> parsers.DataAndFiles[Any, Any]:
+        request = (parser_context or {})["request"]
+        meta = {**request.META, "CONTENT_TYPE": media_type}
+        try:
+            parser = _NamingParser(meta, stream, request.upload_handlers, request.encoding or "utf-8")
+            return parsers.DataAndFiles(*parser.parse())
+        except MultiPartParserError as error:
+            raise ParseError(f"The form could not be read: {error}") from error
+
+
+class SubmitApi(APIView):
+    """Accept a photo for one operation; a subclass for each is made by `submit_view`."""
+
+    operation: Operation
+    parser_classes = (UploadParser,)
+    required_scopes = {"POST": WRITE}
+
+    def post(self, request: Request) -> Response:
+        service = adapters.job_service()
+        content, filename = _the_file(request, limits=service.limits)
+        submission = service.understand(
+            account=account_of(request),
+            operation=self.operation,
+            values=_fields(request.data),
+            content=content,
+            filename=filename,
+            idempotency_key=request.headers.get("Idempotency-Key", ""),
+        )
+        job = service.submit(submission, now=timezone.now())
+        return Response(_view(job), status=202, headers={"Location": reverse("jobs_api:job", args=[job.id])})
+
+
+def _the_file(request: Request, *, limits: Any) -> tuple[bytes, str]:  # noqa: ANN401
+    files = [file for name in request.FILES for file in request.FILES.getlist(name)]
+    if len(files) > 1:
+        raise SeveralImages
+    file = request.FILES.get("image")
+    if file is None:
+        raise ImageMissing
+    uploads.check_size(file.size or 0, limits=limits)
+    return file.read(), file.name or ""
+
+
+def _fields(data: QueryDict) -> dict[str, Any]:
+    twice = [name for name, values in data.lists() if len(values) > 1]
+    if twice:
+        raise InvalidParameters({name: ["Given more than once."] for name in twice})
+    return {name: value for name, value in data.items() if isinstance(value, str)}
+
+
+def _view(job: Job) -> dict[str, Any]:
+    try:
+        state = adapters.state_store().read(job.id)[0] if job.settled_at is None else None
+    except StateMissing:
+        state = None
+    return queries.job_view(job, state, sign=adapters.sign_link)
+
+
+class JobApi(APIView):
+    required_scopes = {"GET": READ}
+
+    @extend_schema(operation_id="get_job", summary="One job", responses={200: JobOut, **problems(401, 403, 404)})
+    def get(self, request: Request, job_id: UUID) -> Response:
+        return Response(_view(queries.find_job(account=account_of(request), job_id=job_id)))
+
+
+class CancelApi(APIView):
+    required_scopes = {"POST": WRITE}
+
+    @extend_schema(
+        operation_id="cancel_job",
+        summary="Cancel a job that has not ended",
+        description="Releases its credits. Cancelling twice is harmless; a finished job answers 409.",
+        request=None,
+        responses={200: JobOut, **problems(401, 403, 404, 409)},
+    )
+    def post(self, request: Request, job_id: UUID) -> Response:
+        job = queries.find_job(account=account_of(request), job_id=job_id)
+        adapters.job_service().cancel(job, now=timezone.now())
+        job.refresh_from_db()
+        return Response(_view(job))
+
+
+class _Newest(CursorPagination):
+    ordering = ("-requested_at", "-id")
+    page_size = 20
+    page_size_query_param = "limit"
+    max_page_size = 100
+
+
+class ListApi(APIView):
+    required_scopes = {"GET": READ}
+
+    class Query(serializers.Serializer[Any]):
+        status = serializers.ChoiceField(choices=[status.value for status in JobStatus], required=False)
+        operation = serializers.ChoiceField(choices=list(OPERATIONS), required=False)
+        created_after = serializers.DateTimeField(required=False)
+        created_before = serializers.DateTimeField(required=False)
+        parent = serializers.UUIDField(required=False)
+
+    class Output(serializers.Serializer[Any]):
+        next = serializers.CharField(allow_null=True)
+        previous = serializers.CharField(allow_null=True)
+        results = JobOut(many=True)
+
+        class Meta:
+            ref_name = "JobList"
+
+    @extend_schema(
+        operation_id="list_jobs",
+        summary="Your jobs, newest first",
+        parameters=[
+            Query,
+            OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next` or `previous`."),
+            OpenApiParameter("limit", OpenApiTypes.INT, description="Jobs a page, at most 100."),
+        ],
+        responses={200: Output, **problems(401, 403, 422)},
+    )
+    def get(self, request: Request) -> Response:
+        query = self.Query(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        jobs = _filtered(queries.owned_by(account_of(request)), query.validated_data)
+        pages = _Newest()
+        page = pages.paginate_queryset(jobs, request, view=self) or []
+        views = queries.job_views(page, states=adapters.state_store(), sign=adapters.sign_link)
+        return pages.get_paginated_response(views)
+
+
+def _filtered(jobs: Any, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JobQuerySet of ours
+    columns: dict[str, str | datetime | UUID] = {
+        column: asked[name]
+        for name, column in (
+            ("operation", "operation"),
+            ("created_after", "requested_at__gt"),
+            ("created_before", "requested_at__lt"),
+            ("parent", "parent_id"),
+        )
+        if name in asked
+    }
+    jobs = jobs.filter(**columns)
+    if "status" in asked:
+        jobs = queries.with_status(jobs, JobStatus(asked["status"]), states=adapters.state_store())
+    return jobs
+
+
+def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
+    """Return the view that accepts photos for an operation, with the operation's own schema."""
+    form = {"image": {"type": "string", "format": "binary", "description": "The photo."}}
+    schema = operation.schema()
+    schema["properties"] = {**form, **schema["properties"]}
+    schema["required"] = ["image"]
+    documented = extend_schema(
+        operation_id=f"submit_{operation.name}",
+        summary=operation.title,
+        description=operation.summary,
+        request={"multipart/form-data": schema},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                description="Repeat a request with the same key as often as you like: it makes and charges one job.",
+            )
+        ],
+        responses={202: JobOut, **problems(400, 401, 402, 403, 413, 415, 422, 429, 503)},
+    )
+    name = f"{operation.title.title().replace(' ', '')}Api"
+    view = type(name, (SubmitApi,), {"operation": operation, "__doc__": operation.summary})
+    return documented(view).as_view()

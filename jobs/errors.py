@@ -1,0 +1,180 @@
+"""
+What can go wrong with a job. Each class has a stable `code`; the sentences may change.
+
+JobError
+├── JobNotFound               job_not_found
+├── IllegalMove               illegal_move
+├── InvalidParameters         invalid_parameters      (errors: {parameter: [sentences]})
+├── BadUpload
+│   ├── ImageMissing          image_missing
+│   ├── SeveralImages         several_images
+│   ├── BadFilename           bad_filename
+│   ├── EmptyFile             empty_file
+│   ├── FileTooLarge          file_too_large
+│   ├── NotAnImage            not_an_image
+│   ├── IncompleteImage       incomplete_image
+│   ├── TooManyPixels         too_many_pixels
+│   └── BadSide               bad_image_side
+├── IdempotencyKeyReused      idempotency_key_reused
+├── InvalidIdempotencyKey     invalid_idempotency_key
+├── BadLink                   bad_link
+├── ObjectMissing             image_gone
+├── NotClaimable              (worker only: the delivery is dropped)
+│   ├── JobBusy
+│   └── JobOver
+├── AttemptsExhausted         attempts_exhausted
+├── StateMissing              state_missing
+├── Superseded                (compare-and-set lost; carries the state that won)
+└── Unavailable               service_unavailable     (retryable)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.states import JobState
+
+
+class JobError(Exception):
+    """Anything this app refuses or cannot do, with a sentence that a person can act on."""
+
+    code: ClassVar[str] = "job_error"
+    retryable: ClassVar[bool] = False
+
+
+class JobNotFound(JobError):
+    code = "job_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such job.")
+
+
+class IllegalMove(JobError):
+    """A finished job does not change any more."""
+
+    code = "illegal_move"
+
+
+class InvalidParameters(JobError):
+    """Some parameters are unknown, of the wrong type or out of range: `errors` has sentences for each."""
+
+    code = "invalid_parameters"
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        super().__init__("Some parameters are not right: " + ", ".join(sorted(errors)) + ".")
+        self.errors = errors
+
+
+class BadUpload(JobError):
+    """The file is not one that we take."""
+
+
+class ImageMissing(BadUpload):
+    code = "image_missing"
+
+    def __init__(self) -> None:
+        super().__init__('Send the photo as the file field "image".')
+
+
+class SeveralImages(BadUpload):
+    code = "several_images"
+
+    def __init__(self) -> None:
+        super().__init__("Send one photo per request; this one had several files.")
+
+
+class BadFilename(BadUpload):
+    code = "bad_filename"
+
+
+class EmptyFile(BadUpload):
+    code = "empty_file"
+
+    def __init__(self) -> None:
+        super().__init__("The file is empty.")
+
+
+class FileTooLarge(BadUpload):
+    code = "file_too_large"
+
+
+class NotAnImage(BadUpload):
+    code = "not_an_image"
+
+
+class IncompleteImage(BadUpload):
+    code = "incomplete_image"
+
+
+class TooManyPixels(BadUpload):
+    code = "too_many_pixels"
+
+
+class BadSide(BadUpload):
+    code = "bad_image_side"
+
+
+class IdempotencyKeyReused(JobError):
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used before for another request; take a new one.")
+
+
+class InvalidIdempotencyKey(JobError):
+    code = "invalid_idempotency_key"
+
+
+class BadLink(JobError):
+    code = "bad_link"
+
+    def __init__(self) -> None:
+        super().__init__("This link is not valid or has expired; fetch the job again for a fresh one.")
+
+
+class ObjectMissing(JobError):
+    code = "image_gone"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("The image is no longer stored.")
+        self.path = path
+
+
+class NotClaimable(JobError):
+    """A delivery that has nothing to do: acknowledge and drop it."""
+
+
+class JobBusy(NotClaimable):
+    """Another worker holds the job and its lease has not run out."""
+
+
+class JobOver(NotClaimable):
+    """The job has ended."""
+
+
+class AttemptsExhausted(JobError):
+    code = "attempts_exhausted"
+
+
+class StateMissing(JobError):
+    code = "state_missing"
+
+
+class Superseded(JobError):
+    """Somebody else moved the job first; nothing was written."""
+
+    code = "superseded"
+
+    def __init__(self, winner: JobState | None) -> None:
+        super().__init__("The job was changed by somebody else.")
+        self.winner = winner
+
+
+class Unavailable(JobError):
+    """A store or the queue does not answer now; worth a retry."""
+
+    code = "service_unavailable"
+    retryable = True

@@ -1,0 +1,142 @@
+"""job_view(): the one shape of a job in the API, the page and the socket; and the look-ups behind them."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobs.errors import JobNotFound
+from jobs.models import Job
+from jobs.states import JobState, JobStatus, Stage, StoredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from accounts.models import Account
+    from jobs.models import JobQuerySet
+    from jobs.state_store import JobStateStore
+
+# What a person may see of an account's unfinished jobs at once when filtering by a live status.
+MAX_LIVE = 2_000
+
+
+class SignLink(Protocol):
+    def __call__(self, path: str, *, filename: str) -> str: ...
+
+
+def find_job(*, account: Account, job_id: UUID) -> Job:
+    """Return an account's job; raises JobNotFound, for a stranger's job too."""
+    job = owned_by(account).filter(id=job_id).first()
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def owned_by(account: Account) -> JobQuerySet:
+    """Return an account's jobs, newest first."""
+    return jobs_of(account.pk)
+
+
+def jobs_of(owner: str | UUID) -> JobQuerySet:
+    """Return the jobs of an account by its id, newest first."""
+    return Job.objects.owned_by(owner).order_by("-requested_at", "-id")
+
+
+def with_status(jobs: JobQuerySet, status: JobStatus, *, states: JobStateStore) -> JobQuerySet:
+    """Narrow to jobs of a status: settled ones by SQL's mirror, the others by their live state."""
+    unsettled = list(jobs.unsettled().values_list("id", flat=True)[:MAX_LIVE])
+    live = states.read_many(unsettled)
+    fitting = [job_id for job_id in unsettled if _status(live.get(job_id)) is status]
+    if not status.terminal:
+        return jobs.filter(id__in=fitting)
+    return jobs.filter(settled_at__isnull=False, status=status) | jobs.filter(id__in=fitting)
+
+
+def job_views(jobs: Iterable[Job], *, states: JobStateStore, sign: SignLink) -> list[dict[str, Any]]:
+    """Return the views of several jobs with one read of the state store."""
+    listed = list(jobs)
+    live = states.read_many([job.id for job in listed if job.settled_at is None])
+    return [job_view(job, live.get(job.id), sign=sign) for job in listed]
+
+
+def job_view(job: Job, state: JobState | None, *, sign: SignLink) -> dict[str, Any]:
+    """Return a job as everybody sees it; while there is no live state, as SQL knows it."""
+    seen = _from_sql(job) if state is None or job.settled_at is not None else _from_state(state)
+    output: StoredImage | None = seen.pop("output")
+    return {
+        "job_id": str(job.id),
+        "operation": job.operation,
+        "params": job.params,
+        **seen,
+        "credits": job.credits,
+        "input": _image(job.input, job.filename, gone=job.purged_at is not None, sign=sign),
+        "output": _image(output, result_name(job, output), gone=job.purged_at is not None, sign=sign)
+        if output
+        else None,
+        "parent": str(job.parent_id) if job.parent_id else None,
+        "created_at": job.requested_at.isoformat(),
+        "expires_at": job.expires_at.isoformat(),
+    }
+
+
+def result_name(job: Job, output: StoredImage) -> str:
+    """Return the file name that a result is downloaded under: the photo's own, then what was done to it."""
+    stem = job.filename.rpartition(".")[0] or job.filename
+    return f"{stem}-{job.operation.replace('_', '-')}.{output.path.rpartition('.')[2]}"
+
+
+def _status(state: JobState | None) -> JobStatus:
+    return JobStatus.QUEUED if state is None else state.status
+
+
+def _from_state(state: JobState) -> dict[str, Any]:
+    return {
+        "status": state.status.value,
+        "version": state.version,
+        "stage": state.stage.value,
+        "progress": state.progress,
+        "attempt": state.attempt,
+        "preview": _data_uri(state.preview),
+        "error": {"code": state.error_code, "message": state.error_message} if state.error_code else None,
+        "engine": dict(state.engine) if state.engine is not None else None,
+        "timings": dict(state.timings or {}),
+        "updated_at": state.updated_at.isoformat(),
+        "completed_at": state.updated_at.isoformat() if state.status.terminal else None,
+        "output": state.output,
+    }
+
+
+def _from_sql(job: Job) -> dict[str, Any]:
+    ended = job.settled_at is not None
+    outcome = job.outcome
+    completed_at = job.completed_at.isoformat() if job.completed_at else None
+    return {
+        "status": job.status,
+        "version": outcome.get("version", 0),
+        "stage": outcome.get("stage", Stage.QUEUED.value),
+        "progress": outcome.get("progress", 0),
+        "attempt": job.attempts,
+        "preview": None,
+        "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
+        "engine": outcome.get("engine"),
+        "timings": outcome.get("timings", {}),
+        "updated_at": completed_at if ended else job.requested_at.isoformat(),
+        "completed_at": completed_at,
+        "output": StoredImage(**outcome["output"]) if outcome.get("output") else None,
+    }
+
+
+def _image(image: StoredImage, filename: str, *, gone: bool, sign: SignLink) -> dict[str, Any]:
+    return {
+        "filename": filename,
+        "width": image.width,
+        "height": image.height,
+        "bytes": image.bytes,
+        "format": image.format,
+        "url": None if gone else sign(image.path, filename=filename),
+    }
+
+
+def _data_uri(preview: bytes | None) -> str | None:
+    return "data:image/jpeg;base64," + base64.b64encode(preview).decode() if preview else None

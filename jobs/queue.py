@@ -1,0 +1,54 @@
+"""The job queue: publish a job's id to its operation's topic. Ids only: images never travel by message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from kombu.exceptions import KombuError
+
+from jobs.errors import Unavailable
+from jobs.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from celery import Celery
+
+# Tasks are sent by name, so that services never import them; a test holds the name against jobs/tasks.py.
+RUN_JOB = "jobs.run_job"
+
+
+class JobQueue(Protocol):
+    def publish(self, *, job_id: UUID, operation: str) -> None:
+        """
+        Put a job on its operation's queue; once this returns the queue has it for good.
+
+        Publishing twice is harmless. Raises Unavailable, which is worth a retry.
+        """
+
+
+class CeleryJobQueue:
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, *, job_id: UUID, operation: str) -> None:
+        try:
+            self._app.send_task(
+                RUN_JOB,
+                kwargs={"job_id": str(job_id)},
+                queue=OPERATIONS[operation].topic,
+                # Ours says what is worth a retry; Celery's own would hold a request for minutes.
+                retry=False,
+            )
+        except (KombuError, OSError) as error:
+            raise Unavailable("The queue does not answer.") from error
+
+
+class ListJobQueue:
+    """A list, for unit tests."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[UUID, str]] = []
+
+    def publish(self, *, job_id: UUID, operation: str) -> None:
+        self.published.append((job_id, operation))

@@ -1,0 +1,256 @@
+"""
+What a worker does with one job: claim -> download -> Triton -> upload -> finish. No SQL and no Django in here.
+
+An outage of the model server or a store is waited out in place while the lease is kept; then the job is handed back.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import stamina
+import structlog
+
+from inference.client import Cancellation, InferenceRequest
+from inference.errors import InferenceCancelled, InferenceRefused, InferenceTimeout
+from jobs.errors import AttemptsExhausted, NotClaimable, ObjectMissing, StateMissing, Superseded
+from jobs.image_store import output_path
+from jobs.lease import Draining, Lease, LeaseLost, LeaseTerms
+from jobs.operations import OPERATIONS
+from jobs.states import Stage, StoredImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from inference.client import InferenceClient, InferenceResult, Progress
+    from jobs.image_store import ImageStore
+    from jobs.state_store import JobStateStore
+    from jobs.states import JobState
+
+log = structlog.get_logger(__name__)
+_Answer = TypeVar("_Answer")
+
+# Parameters with a tensor of their own; the rest travel in OPTIONS.
+_TENSORS = frozenset({"prompt", "negative_prompt", "strength", "guidance_scale", "steps", "seed", "scale"})
+
+
+class Outcome(Enum):
+    """What became of a delivery; only a RELEASED one goes back to the queue."""
+
+    ENDED = "ended"
+    DROPPED = "dropped"
+    LOST = "lost"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """
+    A worker's collaborators.
+
+    `announce_end` tells whoever has SQL that a job has ended. `outage` is how long an outage is waited out.
+    """
+
+    states: JobStateStore
+    images: ImageStore
+    client: InferenceClient
+    announce_end: Callable[[UUID], None]
+    clock: Callable[[], datetime]
+    terms: LeaseTerms
+    outage: timedelta
+    max_attempts: int
+    inference_timeout: timedelta
+    draining: threading.Event
+    on_thread_end: Callable[[], None]
+
+    def run(self, job_id: UUID) -> Outcome:
+        """Work on one delivery of a job. Safe to call any number of times, at once, from any number of workers."""
+        with structlog.contextvars.bound_contextvars(job_id=str(job_id)):
+            try:
+                state, version = self._claim(job_id)
+            except (NotClaimable, StateMissing, Superseded) as reason:
+                # The sweep looks after a job that still needs a worker.
+                log.info("delivery_dropped", reason=type(reason).__name__)
+                return Outcome.DROPPED
+            except AttemptsExhausted:
+                return self._park(job_id)
+            return self._work(state, version)
+
+    def _claim(self, job_id: UUID) -> tuple[JobState, Hashable]:
+        state, version = self._patiently(lambda: self.states.read(job_id))
+        claimed = state.claim(now=self.clock(), lease=self.terms.duration, max_attempts=self.max_attempts)
+        log.info("job_claimed", attempt=claimed.attempt, takeover=state.attempt > 0)
+        return claimed, self._patiently(lambda: self.states.write(claimed, expected=version))
+
+    def _park(self, job_id: UUID) -> Outcome:
+        state, version = self.states.read(job_id)
+        try:
+            self.states.write(exhausted(state, now=self.clock()), expected=version)
+        except Superseded:
+            return Outcome.DROPPED
+        self._announce(job_id)
+        return Outcome.ENDED
+
+    def _work(self, state: JobState, version: Hashable) -> Outcome:
+        cancellation = Cancellation()
+        lease = Lease(
+            states=self.states,
+            state=state,
+            version=version,
+            terms=self.terms,
+            clock=self.clock,
+            draining=self.draining,
+            on_stop=cancellation.cancel,
+            on_thread_end=self.on_thread_end,
+        )
+        with lease:
+            try:
+                last = self._attempt(lease, cancellation)
+                self._patiently(lambda: lease.move(last))
+            except LeaseLost:
+                log.info("job_lost", attempt=state.attempt)
+                return Outcome.LOST
+            except Exception as error:
+                if not isinstance(error, Draining) and not getattr(error, "retryable", False):
+                    raise
+                return self._release(lease, reason=type(error).__name__)
+        self._announce(state.job_id)
+        log.info("job_ended", status=lease.state.status.value, code=lease.state.error_code or None)
+        return Outcome.ENDED
+
+    def _attempt(self, lease: Lease, cancellation: Cancellation) -> Callable[[JobState], JobState]:
+        """Do the work and return the move that ends the job; raises what is to be released or was lost."""
+        try:
+            return self._produce(lease, cancellation)
+        except InferenceRefused as refusal:
+            return self._failure(refusal.code, str(refusal))
+        except InferenceTimeout:
+            seconds = self.inference_timeout.total_seconds()
+            return self._failure("timeout", f"The model did not finish within {seconds:.0f} seconds.")
+        except ObjectMissing as error:
+            return self._failure(error.code, str(error))
+        except (LeaseLost, Draining):
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of the worker: a bug ends this job, not the worker
+            if getattr(error, "retryable", False):
+                raise
+            log.exception("job_broke")
+            return self._failure("internal", "Something went wrong on our side. You were not charged.")
+
+    def _produce(self, lease: Lease, cancellation: Cancellation) -> Callable[[JobState], JobState]:
+        started = time.monotonic()
+        image = self._patiently(lambda: self.images.read(lease.state.input.path), lease)
+        downloaded = time.monotonic()
+        result = self._infer(lease, cancellation, image)
+        inferred = time.monotonic()
+        lease.report(Stage.UPLOADING)
+        output = _output(lease.state, result)
+        self._patiently(lambda: self.images.write(output.path, io.BytesIO(result.image)), lease)
+        timings = {
+            "downloading": round(downloaded - started, 4),
+            "inferring": round(inferred - downloaded, 4),
+            "uploading": round(time.monotonic() - inferred, 4),
+        }
+        engine = _engine(result)
+        return lambda state: state.complete(now=self.clock(), output=output, engine=engine, timings=timings)
+
+    def _infer(self, lease: Lease, cancellation: Cancellation, image: bytes) -> InferenceResult:
+        def on_progress(progress: Progress) -> None:
+            lease.report(Stage.INFERRING, fraction=progress.fraction, preview=progress.preview)
+
+        lease.report(Stage.INFERRING)
+        try:
+            return self._patiently(
+                lambda: self.client.infer(
+                    _request(lease.state, image),
+                    timeout=self.inference_timeout.total_seconds(),
+                    on_progress=on_progress,
+                    cancellation=cancellation,
+                ),
+                lease,
+            )
+        except InferenceCancelled:
+            lease.check()
+            raise
+
+    def _patiently(self, call: Callable[[], _Answer], lease: Lease | None = None) -> _Answer:
+        """Wait out an outage; raises the last error when it lasts too long, and stops early when the lease is lost."""
+        for attempt in stamina.retry_context(
+            on=lambda error: getattr(error, "retryable", False),
+            attempts=None,
+            timeout=self.outage.total_seconds(),
+            wait_initial=0.2,
+            wait_max=2.0,
+            wait_jitter=0.2,
+        ):
+            with attempt:
+                if lease is not None:
+                    lease.check()
+                return call()
+        raise AssertionError("stamina either returns, raises or tries again")
+
+    def _failure(self, code: str, message: str) -> Callable[[JobState], JobState]:
+        return lambda state: state.fail(now=self.clock(), code=code, message=message)
+
+    def _release(self, lease: Lease, *, reason: str) -> Outcome:
+        try:
+            lease.move(lambda state: state.release(now=self.clock()))
+        except LeaseLost:
+            return Outcome.LOST
+        except Exception as error:  # noqa: BLE001 - the store is what is away: the lease runs out and the sweep finds it
+            log.warning("release_failed", error=type(error).__name__)
+        log.info("job_released", reason=reason)
+        return Outcome.RELEASED
+
+    def _announce(self, job_id: UUID) -> None:
+        try:
+            self.announce_end(job_id)
+        except Exception:
+            # The job has ended, whatever becomes of the announcement: the sweep settles it.
+            log.exception("announce_failed")
+
+
+def exhausted(state: JobState, *, now: datetime) -> JobState:
+    """Return a job that was begun too often as the failure it ends with."""
+    return state.fail(
+        now=now,
+        code=AttemptsExhausted.code,
+        message=f"The job was begun {state.attempt} times and never finished. You were not charged.",
+    )
+
+
+def _request(state: JobState, image: bytes) -> InferenceRequest:
+    given = {name: value for name, value in state.params.items() if value is not None}
+    tensors: dict[str, Any] = {name: value for name, value in given.items() if name in _TENSORS}
+    return InferenceRequest(
+        model=OPERATIONS[state.operation].model,
+        image=image,
+        request_id=str(state.job_id),
+        options={name: value for name, value in given.items() if name not in _TENSORS},
+        **tensors,
+    )
+
+
+def _output(state: JobState, result: InferenceResult) -> StoredImage:
+    suffix = str(result.info["format"])
+    return StoredImage(
+        path=output_path(state.job_id, state.attempt, "jpg" if suffix == "jpeg" else suffix),
+        width=int(str(result.info["width"])),
+        height=int(str(result.info["height"])),
+        bytes=len(result.image),
+        format=suffix,
+    )
+
+
+def _engine(result: InferenceResult) -> dict[str, Any]:
+    """Return what the result says of its making: the engine's identity, and what the model server adds to it."""
+    identity = result.info.get("engine")
+    said = {name: result.info[name] for name in ("parameters", "checks", "warnings", "seconds") if name in result.info}
+    return {**(identity if isinstance(identity, dict) else {}), **said}

@@ -1,0 +1,268 @@
+"""What has SQL: submit, cancel, settle. The repairs are in sweep.py; workers move live state through runner.py alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import structlog
+from django.db import IntegrityError, transaction
+
+import billing.services
+from billing.errors import InsufficientCredits
+from jobs import uploads
+from jobs.errors import (
+    IdempotencyKeyReused,
+    IllegalMove,
+    InvalidIdempotencyKey,
+    StateMissing,
+    Superseded,
+    Unavailable,
+)
+from jobs.image_store import input_path
+from jobs.models import IdempotencyRecord, Job
+from jobs.states import JobStatus, queued
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from accounts.models import Account
+    from billing.prices import PriceTable
+    from jobs.image_store import ImageStore
+    from jobs.operations import Limits, Operation
+    from jobs.queue import JobQueue
+    from jobs.state_store import JobStateStore
+    from jobs.states import JobState
+    from jobs.uploads import Upload
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request that was understood: everything is checked but the credits."""
+
+    account: Account
+    operation: Operation
+    params: Mapping[str, Any]
+    upload: Upload
+    idempotency_key: str = ""
+    parent: UUID | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tell two requests apart by everything that decides their result."""
+        image = hashlib.sha256(self.upload.content).hexdigest()
+        request = [self.operation.name, dict(sorted(self.params.items())), image, self.upload.filename]
+        return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class JobService:
+    states: JobStateStore
+    queue: JobQueue
+    images: ImageStore
+    prices: PriceTable
+    limits: Limits
+    retention: timedelta
+
+    def understand(
+        self,
+        *,
+        account: Account,
+        operation: Operation,
+        values: Mapping[str, Any],
+        content: bytes,
+        filename: str,
+        idempotency_key: str = "",
+    ) -> Submission:
+        """
+        Check a request before anything is stored.
+
+        Raises InvalidParameters, a BadUpload, or InvalidIdempotencyKey.
+        """
+        if idempotency_key and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+            raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.")
+        params = operation.clean(values)
+        upload = uploads.inspect(content, filename=filename, limits=self.limits)
+        uploads.check_output(upload, operation=operation, params=params, limits=self.limits)
+        return Submission(account, operation, params, upload, idempotency_key)
+
+    def submit(self, submission: Submission, *, now: datetime) -> Job:
+        """
+        Accept a job: store its input, then in one transaction the job, its credit hold and its idempotency record.
+
+        With an Idempotency-Key that this account used for the same request before, returns the job made then. Raises
+        IdempotencyKeyReused for another request, InsufficientCredits, or Unavailable; then nothing is kept or charged.
+        """
+        earlier = self._replay(submission)
+        if earlier is not None:
+            return earlier
+        price = self._price(submission)
+        available = billing.services.balance(submission.account).available
+        if available < price:
+            raise InsufficientCredits(needed=price, available=available)
+        job = self._new_job(submission, price=price, now=now)
+        self.images.write(job.input_path, io.BytesIO(submission.upload.content))
+        try:
+            self._record(job, submission, now=now)
+        except BaseException as error:
+            self.images.delete_job(job.id)
+            if isinstance(error, IntegrityError) and (earlier := self._replay(submission)) is not None:
+                # The same key at the same moment: the other request made the job.
+                return earlier
+            raise
+        log.info("job_accepted", job_id=str(job.id), operation=job.operation, credits=price)
+        self.announce(job, now=now)
+        return job
+
+    def announce(self, job: Job, *, now: datetime) -> None:
+        """Make an accepted job known: its state, its message, its owner's feed. What fails here the sweep repairs."""
+        try:
+            self.states.create(first_state(job))
+            self.queue.publish(job_id=job.id, operation=job.operation)
+            Job.objects.filter(id=job.id).update(published_at=now)
+            self.states.raise_feed(job.owner)
+        except Unavailable as error:
+            log.warning("announce_postponed", job_id=str(job.id), error=str(error))
+
+    def cancel(self, job: Job, *, now: datetime) -> None:
+        """
+        Cancel a job that has not ended; the hold is released. Cancelling a cancelled job changes nothing.
+
+        Raises IllegalMove when it has completed or failed: a cancel wins or loses, never half.
+        """
+        while True:
+            state, version = self._read_or_create(job)
+            if state.status is JobStatus.CANCELLED:
+                break
+            if state.status.terminal:
+                self.settle(job.id, now=now)
+                raise IllegalMove(f"The job is {state.status}; only a queued or processing job can be cancelled.")
+            try:
+                self.states.write(state.cancel(now=now), expected=version)
+            except Superseded:
+                # The worker wrote a percentage in between: look again.
+                continue
+            break
+        self.settle(job.id, now=now)
+
+    def settle(self, job_id: UUID, *, now: datetime) -> bool:
+        """
+        Copy an ended job's outcome to SQL and capture or release its hold, once; return whether this call did it.
+
+        Idempotent, and safe to call at any time from anywhere: a job that has not ended is left alone.
+        """
+        try:
+            state, _ = self.states.read(job_id)
+        except StateMissing:
+            return False
+        if not state.status.terminal:
+            return False
+        with transaction.atomic():
+            done = Job.objects.filter(id=job_id, settled_at=None).update(**_outcome(state), settled_at=now)
+            if not done:
+                return False
+            if state.status is JobStatus.COMPLETED:
+                billing.services.capture(reference=str(job_id), now=now)
+            else:
+                billing.services.release(reference=str(job_id), now=now)
+        log.info("job_settled", job_id=str(job_id), status=state.status.value)
+        return True
+
+    def _read_or_create(self, job: Job) -> tuple[JobState, Any]:
+        try:
+            return self.states.read(job.id)
+        except StateMissing:
+            # Accepted, but the announcement was lost and the sweep has not been here yet.
+            self.states.create(first_state(job))
+            return self.states.read(job.id)
+
+    def _price(self, submission: Submission) -> int:
+        upload = submission.upload
+        width, height = submission.operation.output_size(upload.width, upload.height, submission.params)
+        return self.prices.price(
+            submission.operation.name, input_pixels=upload.pixels, output_pixels=width * height
+        )
+
+    def _new_job(self, submission: Submission, *, price: int, now: datetime) -> Job:
+        job_id, upload = uuid4(), submission.upload
+        return Job(
+            id=job_id,
+            account=submission.account,
+            parent_id=submission.parent,
+            operation=submission.operation.name,
+            params=dict(submission.params),
+            credits=price,
+            requested_at=now,
+            expires_at=now + self.retention,
+            filename=upload.filename,
+            input_path=input_path(job_id, upload.filename),
+            input_width=upload.width,
+            input_height=upload.height,
+            input_bytes=len(upload.content),
+            input_format=upload.format,
+        )
+
+    def _record(self, job: Job, submission: Submission, *, now: datetime) -> None:
+        with transaction.atomic():
+            job.save(force_insert=True)
+            billing.services.hold(account=job.account, credits=job.credits, reference=str(job.id), now=now)
+            if submission.idempotency_key:
+                IdempotencyRecord.objects.create(
+                    account=job.account,
+                    key=submission.idempotency_key,
+                    fingerprint=submission.fingerprint,
+                    job=job,
+                    created_at=now,
+                )
+
+    def _replay(self, submission: Submission) -> Job | None:
+        if not submission.idempotency_key:
+            return None
+        record = (
+            IdempotencyRecord.objects.select_related("job")
+            .filter(account=submission.account, key=submission.idempotency_key)
+            .first()
+        )
+        if record is None:
+            return None
+        if record.fingerprint != submission.fingerprint:
+            raise IdempotencyKeyReused
+        return record.job
+
+
+def first_state(job: Job) -> JobState:
+    return queued(
+        job_id=job.id,
+        owner=job.owner,
+        operation=job.operation,
+        params=job.params,
+        image=job.input,
+        now=job.requested_at,
+        expires_at=job.expires_at,
+    )
+
+
+def _outcome(state: JobState) -> dict[str, Any]:
+    return {
+        "status": state.status.value,
+        "completed_at": state.updated_at,
+        "attempts": state.attempt,
+        "error_code": state.error_code,
+        "error_message": state.error_message[:500],
+        "outcome": {
+            "version": state.version,
+            "stage": state.stage.value,
+            "progress": state.progress,
+            "output": state.output.as_json() if state.output else None,
+            "engine": dict(state.engine) if state.engine is not None else None,
+            "timings": dict(state.timings or {}),
+        },
+    }

@@ -1,0 +1,227 @@
+"""What a file's header says, and whether we take it: checked before anything is stored, and without decoding a pixel."""
+
+from __future__ import annotations
+
+import io
+import struct
+import unicodedata
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
+
+from jobs.errors import BadFilename, BadSide, EmptyFile, FileTooLarge, IncompleteImage, NotAnImage, TooManyPixels
+from jobs.operations import MAX_FILENAME, MEGAPIXEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jobs.operations import Limits, Operation
+
+pillow_heif.register_heif_opener()
+
+# Pillow opens more than forty formats; each is attack surface, and the model server reads only these.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC and AVIF"
+_ORIENTATION = 0x0112
+# The file ends inside its own header, says nonsense, or trips one of Pillow's own limits.
+_UNREADABLE = (
+    UnidentifiedImageError,
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that we take: its bytes, and from its header the upright width and height in pixels."""
+
+    filename: str
+    content: bytes
+    width: int
+    height: int
+    format: str  # lower case: jpeg, png, webp, tiff, bmp, gif, heif, avif
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
+    """
+    Return what the header of an encoded image says.
+
+    Raises BadFilename, EmptyFile, FileTooLarge, NotAnImage, IncompleteImage, TooManyPixels or BadSide.
+    """
+    check_filename(filename)
+    check_size(len(content), limits=limits)
+    kind, width, height = _read_header(content)
+    if width * height > limits.max_pixels:
+        raise TooManyPixels(
+            f"The photo has {width * height / MEGAPIXEL:,.1f} megapixels; "
+            f"at most {limits.max_pixels / MEGAPIXEL:,.0f} are allowed.",
+        )
+    for side in (width, height):
+        if not limits.min_side <= side <= limits.max_side:
+            raise BadSide(
+                f"The photo is {width:,} x {height:,} pixels; each side must have "
+                f"{limits.min_side:,} to {limits.max_side:,}.",
+            )
+    if not _COMPLETE[kind](content):
+        raise IncompleteImage("The file ends too early: part of the photo is missing. Was the transfer cut off?")
+    return Upload(filename=filename, content=content, width=width, height=height, format=kind.lower())
+
+
+def check_filename(filename: str) -> None:
+    """Raise BadFilename for a name that is a path, too long, or not printable."""
+    if len(filename) > MAX_FILENAME:
+        raise BadFilename(f"The file's name has {len(filename)} characters; at most {MAX_FILENAME} are allowed.")
+    # Control characters only: str.isprintable() would refuse the thin space in the names of macOS screenshots.
+    if filename in {"", ".", ".."} or any(c in "/\\" or unicodedata.category(c) == "Cc" for c in filename):
+        raise BadFilename("The file's name may not contain path or control characters; send the bare name.")
+
+
+def check_size(size: int, *, limits: Limits) -> None:
+    """Raise EmptyFile or FileTooLarge; size in bytes."""
+    if size == 0:
+        raise EmptyFile
+    if size > limits.max_bytes:
+        raise FileTooLarge(
+            f"The file has {size / 2**20:,.1f} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
+        )
+
+
+def check_output(upload: Upload, *, operation: Operation, params: Mapping[str, object], limits: Limits) -> None:
+    """Raise TooManyPixels where the result would be larger than we make."""
+    width, height = operation.output_size(upload.width, upload.height, params)
+    if width * height > limits.max_output_pixels:
+        raise TooManyPixels(
+            f"The result would have {width * height / MEGAPIXEL:,.1f} megapixels; "
+            f"at most {limits.max_output_pixels / MEGAPIXEL:,.0f} are made. "
+            f"The photo has {upload.pixels / MEGAPIXEL:,.1f}: send a smaller one"
+            + (" or a smaller scale." if "scale" in params else "."),
+        )
+
+
+def _read_header(content: bytes) -> tuple[str, int, int]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Our own limit comes next and is lower than the one that Pillow only warns of.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                kind, (width, height) = str(image.format), image.size
+                return kind, *((height, width) if _turned(image) else (width, height))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels("The photo's header claims more pixels than any photo we take.") from error
+    except _UNREADABLE as error:
+        raise NotAnImage(f"This is not an image we can read. We take {READABLE}.") from error
+
+
+def _turned(image: Image.Image) -> bool:
+    """Tell whether the EXIF orientation swaps the sides."""
+    # Not image.getexif(): for a PNG without EXIF before its pixels that decodes the whole picture.
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif") or b"")
+        tag = exif.get(_ORIENTATION)
+        if tag is None and image.format == "TIFF":
+            tag = image.getexif().get(_ORIENTATION)
+    except _UNREADABLE:
+        return False
+    return tag in {5, 6, 7, 8}
+
+
+def _jpeg_complete(content: bytes) -> bool:
+    # A thumbnail inside EXIF has an end marker of its own: look only behind the start of the picture's own scan.
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            return False
+        marker = content[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker == 0xDA:
+            return content.rfind(b"\xff\xd9") > position
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 2
+            continue
+        position += 2 + int.from_bytes(content[position + 2 : position + 4])
+    return False
+
+
+def _png_complete(content: bytes) -> bool:
+    position = 8
+    while position + 12 <= len(content):
+        length = int.from_bytes(content[position : position + 4])
+        if content[position + 4 : position + 8] == b"IEND":
+            return True
+        position += 12 + length
+    return False
+
+
+def _webp_complete(content: bytes) -> bool:
+    return int.from_bytes(content[4:8], "little") + 8 <= len(content)
+
+
+def _gif_complete(content: bytes) -> bool:
+    return content.rstrip(b"\0").endswith(b";")
+
+
+def _bmp_complete(content: bytes) -> bool:
+    with Image.open(io.BytesIO(content), formats=["BMP"]) as image:
+        if len(image.tile) == 0:
+            return False
+        tile = image.tile[0]
+        if tile.codec_name != "raw":
+            return len(content) > tile.offset
+        # Every row is padded to four bytes; the stride is the second argument of Pillow's raw decoder.
+        stride = int(tile.args[1]) if isinstance(tile.args, tuple) else 0
+        return tile.offset + stride * image.height <= len(content)
+
+
+def _tiff_complete(content: bytes) -> bool:
+    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        offsets = tags.get(273) or tags.get(324) or ()
+        counts = tags.get(279) or tags.get(325) or ()
+    return bool(offsets) and all(
+        offset + count <= len(content) for offset, count in zip(offsets, counts, strict=False)
+    )
+
+
+def _boxes_complete(content: bytes) -> bool:
+    return all(end <= len(content) for end in _box_ends(content))
+
+
+def _box_ends(content: bytes) -> Iterator[int]:
+    """Yield where each top-level ISO base media box (ISO/IEC 14496-12) ends; a cut one ends past the content."""
+    position = 0
+    while position + 8 <= len(content):
+        size = int.from_bytes(content[position : position + 4])
+        if size == 1:
+            size = int.from_bytes(content[position + 8 : position + 16])
+        if size == 0:
+            return
+        position += max(size, 8)
+        yield position
+
+
+_COMPLETE: Mapping[str, Callable[[bytes], bool]] = {
+    "JPEG": _jpeg_complete,
+    "PNG": _png_complete,
+    "WEBP": _webp_complete,
+    "GIF": _gif_complete,
+    "BMP": _bmp_complete,
+    "TIFF": _tiff_complete,
+    "HEIF": _boxes_complete,
+    "AVIF": _boxes_complete,
+}
