@@ -93,7 +93,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     set_rollback()
     response = _ours(error) or _framework(error)
     if response is None:
-        log.exception("api_view_broke", view=type(context.get("view")).__name__, exc_info=error)
+        log.error("api_view_broke", view=type(context.get("view")).__name__, exc_info=error)
         response = _answer(500, "internal", "Something went wrong on our side. Nothing was charged.")
     return response
 
@@ -124,7 +124,7 @@ def _framework(error: Exception) -> Response | None:
     code = error.get_codes()
     response = _answer(error.status_code, _CODES.get(str(code), str(code)), str(error.detail))
     if isinstance(error, exceptions.Throttled):
-        response["Retry-After"] = str(max(1, int(error.wait or 1)))
+        response["Retry-After"] = str(max(1, int(getattr(error, "wait", None) or 1)))
     if header := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = header
     return response

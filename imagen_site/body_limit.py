@@ -7,19 +7,17 @@ Django's ASGI handler writes a whole body to disk before any view can refuse it,
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from imagen_site.api_errors import CONTENT_TYPE, problem
 from jobs.errors import FileTooLarge
 from jobs.operations import Limits
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    Scope = dict[str, Any]
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
-    Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # What a form has beside its file: field names, boundaries, a prompt.
 _FORM_BYTES = 1024 * 1024

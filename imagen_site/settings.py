@@ -151,7 +151,7 @@ SPECTACULAR_SETTINGS = {
 LOGGING = logs.logging_settings(level=IMAGEN.log_level)
 LOGGING_CONFIG = "imagen_site.logs.configure"
 
-CELERY_BROKER_URL = "leased-sqlite://"
+CELERY_BROKER_URL = "leased-sqlite://localhost"
 CELERY_BROKER_TRANSPORT = "imagen_site.brokers.sqlite:Transport"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"path": str(IMAGEN.queue_path), "polling_interval": 0.02}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -1,4 +1,4 @@
-"""Which implementation of each protocol runs in this process. Only entry points ask here; all else is handed what it needs."""
+"""Which implementation of each protocol runs here. Only entry points ask; all else is handed what it needs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def file_storage() -> SignedFileStorage:
 
 @cache
 def job_queue() -> JobQueue:
-    return CeleryJobQueue(current_app._get_current_object())  # noqa: SLF001 - the app behind Celery's proxy
+    return CeleryJobQueue(current_app)
 
 
 @cache

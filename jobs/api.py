@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
 from django.http.multipartparser import MultiPartParserError
@@ -25,6 +24,7 @@ from jobs.states import JobStatus, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from uuid import UUID
 
     from django.http import QueryDict
@@ -68,7 +68,7 @@ class JobOut(serializers.Serializer[Any]):
     error = ErrorOut(allow_null=True)
     engine = serializers.DictField(allow_null=True, help_text="What made the result: name, version, weights_sha256.")
     timings = serializers.DictField(child=serializers.FloatField(), help_text="Seconds per stage.")
-    parent = serializers.UUIDField(allow_null=True)
+    parent = serializers.UUIDField(allow_null=True)  # type: ignore[assignment]
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     completed_at = serializers.DateTimeField(allow_null=True)
@@ -83,7 +83,10 @@ class ProblemOut(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField()
-    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+    )
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], type[ProblemOut]]:
@@ -128,7 +131,7 @@ class SubmitApi(APIView):
         submission = service.understand(
             account=account_of(request),
             operation=self.operation,
-            values=_fields(request.data),
+            values=_fields(cast("QueryDict", request.data)),
             content=content,
             filename=filename,
             idempotency_key=request.headers.get("Idempotency-Key", ""),
@@ -203,7 +206,7 @@ class ListApi(APIView):
         operation = serializers.ChoiceField(choices=list(OPERATIONS), required=False)
         created_after = serializers.DateTimeField(required=False)
         created_before = serializers.DateTimeField(required=False)
-        parent = serializers.UUIDField(required=False)
+        parent = serializers.UUIDField(required=False)  # type: ignore[assignment]
 
     class Output(serializers.Serializer[Any]):
         next = serializers.CharField(allow_null=True)
@@ -228,7 +231,7 @@ class ListApi(APIView):
         query.is_valid(raise_exception=True)
         jobs = _filtered(queries.owned_by(account_of(request)), query.validated_data)
         pages = _Newest()
-        page = pages.paginate_queryset(jobs, request, view=self) or []
+        page: list[Job] = pages.paginate_queryset(jobs, request, view=self) or []
         views = queries.job_views(page, states=adapters.state_store(), sign=adapters.sign_link)
         return pages.get_paginated_response(views)
 
@@ -272,5 +275,5 @@ def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
         responses={202: JobOut, **problems(400, 401, 402, 403, 413, 415, 422, 429, 503)},
     )
     name = f"{operation.title.title().replace(' ', '')}Api"
-    view = type(name, (SubmitApi,), {"operation": operation, "__doc__": operation.summary})
+    view: Any = type(name, (SubmitApi,), {"operation": operation, "__doc__": operation.summary})
     return documented(view).as_view()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -18,6 +18,8 @@ from jobs.states import JobState
 from jobs.watch import FeedRaised, job_key, owner_key
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from accounts.models import Account
     from jobs.models import Job
     from jobs.watch import Change, Subscription
@@ -58,16 +60,17 @@ class _Snapshots(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Nothing is asked through these sockets; whatever a client sends is ignored."""
 
+    @abstractmethod
     async def prepare(self, account: Account) -> None:
         """Look up what is asked for; raises JobNotFound."""
 
+    @abstractmethod
     async def follow(self, subscription: Subscription) -> None:
         """Subscribe, then read and send what there is."""
-        raise AssertionError("each socket follows something")
 
+    @abstractmethod
     async def changed(self, change: Change, subscription: Subscription) -> None:
         """Send what a change means."""
-        raise AssertionError("each socket follows something")
 
     async def _run(self) -> None:
         async with adapters.hub().subscribe() as subscription:
@@ -82,7 +85,7 @@ class _Snapshots(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 
 class JobConsumer(_Snapshots):
-    """/ws/jobs/{job_id}/"""
+    """/ws/jobs/{job_id}/: one job."""
 
     job: Job
 
@@ -133,12 +136,12 @@ class JobsConsumer(_Snapshots):
             await self.send_view(view)
 
 
-@database_sync_to_async
+@database_sync_to_async  # type: ignore[untyped-decorator]
 def _live_view(job: Job, state: JobState) -> dict[str, Any]:
     return queries.job_view(job, state, sign=adapters.sign_link)
 
 
-@database_sync_to_async
+@database_sync_to_async  # type: ignore[untyped-decorator]
 def _views(job_ids: list[UUID], owner: str | UUID) -> list[dict[str, Any]]:
     jobs = queries.jobs_of(owner).filter(id__in=job_ids)
     return queries.job_views(jobs, states=adapters.state_store(), sign=adapters.sign_link)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class LeaseLost(Exception):  # noqa: N818 - not a failure: somebody else has the job now
+class LeaseLost(Exception):
     """Somebody else moved the job: cancelled it, or took it over."""
 
 
-class Draining(Exception):  # noqa: N818 - not a failure: this process was asked to stop
+class Draining(Exception):
     """This worker is stopping: the job is to be handed back."""
 
 
@@ -67,7 +67,8 @@ class Lease:
         self._version = version
         self._states, self._terms, self._clock = states, terms, clock
         self._draining, self._on_stop, self._on_thread_end = draining, on_stop, on_thread_end
-        self._stage, self._fraction, self._preview = Stage.DOWNLOADING, 0.0, None
+        self._stage, self._fraction = Stage.DOWNLOADING, 0.0
+        self._preview: bytes | None = None
         self._news = False
         self._stopped: type[LeaseLost | Draining] | None = None
         self._notes = threading.Lock()

@@ -7,7 +7,6 @@ An outage of the model server or a store is waited out in place while the lease 
 from __future__ import annotations
 
 import io
-import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -25,6 +24,7 @@ from jobs.operations import OPERATIONS
 from jobs.states import Stage, StoredImage
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Hashable
     from datetime import datetime, timedelta
     from uuid import UUID
@@ -138,7 +138,7 @@ class Runner:
             return self._failure(error.code, str(error))
         except (LeaseLost, Draining):
             raise
-        except Exception as error:  # noqa: BLE001 - the edge of the worker: a bug ends this job, not the worker
+        except Exception as error:
             if getattr(error, "retryable", False):
                 raise
             log.exception("job_broke")

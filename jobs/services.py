@@ -1,4 +1,4 @@
-"""What has SQL: submit, cancel, settle. The repairs are in sweep.py; workers move live state through runner.py alone."""
+"""What has SQL: submit, cancel, settle. Repairs are in sweep.py; workers move live state through runner.py alone."""
 
 from __future__ import annotations
 
@@ -187,9 +187,7 @@ class JobService:
     def _price(self, submission: Submission) -> int:
         upload = submission.upload
         width, height = submission.operation.output_size(upload.width, upload.height, submission.params)
-        return self.prices.price(
-            submission.operation.name, input_pixels=upload.pixels, output_pixels=width * height
-        )
+        return self.prices.price(submission.operation.name, input_pixels=upload.pixels, output_pixels=width * height)
 
     def _new_job(self, submission: Submission, *, price: int, now: datetime) -> Job:
         job_id, upload = uuid4(), submission.upload

@@ -2,7 +2,7 @@
 A job's life as one pure table: no I/O, no Django.
 
 queued -> processing -> completed; failed and cancelled from either of the first two; processing -> queued only by
-`release`. JobState is frozen: a move returns a new one with the next version, or raises; the stores apply it atomically.
+`release`. JobState is frozen: a move returns a new one with the next version, or raises; stores apply it atomically.
 """
 
 from __future__ import annotations
@@ -140,9 +140,17 @@ class JobState:
             raise AttemptsExhausted(f"The job was begun {self.attempt} times and never finished.")
         timings = dict(self.timings or {})
         timings.setdefault("queued", (now - self.created_at).total_seconds())
-        claimed = replace(self, attempt=self.attempt + 1, lease_until=now + lease, timings=timings, preview=None)
-        # A second attempt starts from nothing, so the percentage may fall here and nowhere else.
-        return claimed._move(JobStatus.PROCESSING, Stage.DOWNLOADING, progress=0, now=now)
+        return self._move(
+            JobStatus.PROCESSING,
+            Stage.DOWNLOADING,
+            now=now,
+            # A second attempt starts from nothing, so the percentage may fall here and nowhere else.
+            progress=0,
+            attempt=self.attempt + 1,
+            lease_until=now + lease,
+            timings=timings,
+            preview=None,
+        )
 
     def lapsed(self, *, now: datetime) -> bool:
         """Tell whether the worker that holds this job has been silent past its lease."""
@@ -162,8 +170,14 @@ class JobState:
         percent = low + int((high - low) * min(max(fraction, 0.0), 1.0))
         if preview is not None and len(preview) > MAX_PREVIEW_BYTES:
             preview = None
-        renewed = replace(self, lease_until=now + lease, preview=preview or self.preview)
-        return renewed._move(JobStatus.PROCESSING, stage, progress=max(self.progress, percent), now=now)
+        return self._move(
+            JobStatus.PROCESSING,
+            stage,
+            now=now,
+            progress=max(self.progress, percent),
+            lease_until=now + lease,
+            preview=preview or self.preview,
+        )
 
     def complete(
         self,
@@ -174,25 +188,47 @@ class JobState:
         timings: Mapping[str, float],
     ) -> JobState:
         spent = {**(self.timings or {}), **timings}
-        done = replace(self, output=output, engine=engine, timings=spent, lease_until=None, preview=None)
-        return done._move(JobStatus.COMPLETED, Stage.DONE, progress=100, now=now)
+        return self._move(
+            JobStatus.COMPLETED,
+            Stage.DONE,
+            now=now,
+            progress=100,
+            output=output,
+            engine=engine,
+            timings=spent,
+            lease_until=None,
+            preview=None,
+        )
 
     def fail(self, *, now: datetime, code: str, message: str) -> JobState:
-        failed = replace(self, error_code=code, error_message=message, lease_until=None, preview=None)
-        return failed._move(JobStatus.FAILED, self.stage, progress=self.progress, now=now)
+        return self._move(
+            JobStatus.FAILED,
+            self.stage,
+            now=now,
+            error_code=code,
+            error_message=message,
+            lease_until=None,
+            preview=None,
+        )
 
     def cancel(self, *, now: datetime) -> JobState:
-        cancelled = replace(self, lease_until=None, preview=None)
-        return cancelled._move(JobStatus.CANCELLED, self.stage, progress=self.progress, now=now)
+        return self._move(JobStatus.CANCELLED, self.stage, now=now, lease_until=None, preview=None)
 
     def release(self, *, now: datetime) -> JobState:
         """Hand the job back through no fault of its own: it waits again, and the attempt does not count."""
         if self.status is not JobStatus.PROCESSING:
             raise IllegalMove(f"A job that is {self.status} cannot be handed back.")
-        released = replace(self, attempt=self.attempt - 1, lease_until=now, preview=None)
-        return released._move(JobStatus.QUEUED, Stage.QUEUED, progress=0, now=now)
+        return self._move(
+            JobStatus.QUEUED,
+            Stage.QUEUED,
+            now=now,
+            progress=0,
+            attempt=self.attempt - 1,
+            lease_until=now,
+            preview=None,
+        )
 
-    def _move(self, status: JobStatus, stage: Stage, *, progress: int, now: datetime) -> JobState:
+    def _move(self, status: JobStatus, stage: Stage, *, now: datetime, **changes: Any) -> JobState:  # noqa: ANN401
         if status not in _NEXT[self.status]:
             raise IllegalMove(f"The job is {self.status}; it cannot become {status}.")
         version = self.version + 1
@@ -200,7 +236,13 @@ class JobState:
         if (status, stage) != (self.status, self.stage):
             history = (*history, StageChange(stage, status, version, now))[-MAX_HISTORY:]
         return replace(
-            self, status=status, stage=stage, progress=progress, version=version, history=history, updated_at=now
+            self,
+            status=status,
+            stage=stage,
+            version=version,
+            history=history,
+            updated_at=now,
+            **changes,
         )
 
 

@@ -1,4 +1,4 @@
-"""What a file's header says, and whether we take it: checked before anything is stored, and without decoding a pixel."""
+"""What a file's header says, and whether we take it: checked before anything is stored, without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -193,9 +193,7 @@ def _tiff_complete(content: bytes) -> bool:
         tags = image.tag_v2  # type: ignore[attr-defined]
         offsets = tags.get(273) or tags.get(324) or ()
         counts = tags.get(279) or tags.get(325) or ()
-    return bool(offsets) and all(
-        offset + count <= len(content) for offset, count in zip(offsets, counts, strict=False)
-    )
+    return bool(offsets) and all(offset + count <= len(content) for offset, count in zip(offsets, counts, strict=False))
 
 
 def _boxes_complete(content: bytes) -> bool:

@@ -8,9 +8,5 @@ app_name = "jobs"
 
 urlpatterns = [
     path("", views.home, name="home"),
-
-
-
-
     path("files/<str:signed>", views.file, name="file"),
 ]

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpResponse
-from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
 
-from jobs import adapters, queries
+from jobs import adapters
 from jobs.errors import BadLink
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ def owner_key(owner: str) -> Key:
 
 
 class ChangeSource(Protocol):
-    """Where changes come from. A change may come twice and intermediate ones may be missing; the newest always comes."""
+    """Where changes come from. One may come twice and those in between may be missing; the newest always comes."""
 
     def watch(self, key: Key) -> None:
         """Begin to report this key: its present state first, then each change."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from jobs.states import JobState
 
+
 class JobStateStore(Protocol):
     """
     Versioned snapshots of job states.

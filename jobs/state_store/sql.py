@@ -43,7 +43,7 @@ class SqlStateStore:
     def write(self, state: JobState, *, expected: Hashable) -> Hashable:
         with _ours():
             # One conditional UPDATE is the whole compare-and-set: of two writers one finds no row to change.
-            changed = LiveState.objects.filter(job_id=state.job_id, version=expected).update(
+            changed = LiveState.objects.filter(job_id=state.job_id, version=int(str(expected))).update(
                 version=state.version,
                 document=to_json(state),
             )
