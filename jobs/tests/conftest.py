@@ -1,0 +1,139 @@
+"""A job service and a runner over memory: what the unit tests of this app share."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from PIL import Image
+
+import billing.services
+from billing.prices import PRICES
+from inference.fake_client import FakeInferenceClient, Script
+from jobs import adapters
+from jobs.image_store import MemoryImageStore
+from jobs.lease import LeaseTerms
+from jobs.operations import OPERATIONS, Limits
+from jobs.queue import ListJobQueue
+from jobs.runner import Runner
+from jobs.services import JobService
+from jobs.state_store.memory import MemoryStateStore
+
+if TYPE_CHECKING:
+    from accounts.models import Account, User
+    from jobs.models import Job
+    from jobs.states import JobState
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+INFO = {
+    "engine": {"name": "fake", "version": "1", "weights_sha256": "0" * 64},
+    "format": "png",
+    "width": 256,
+    "height": 192,
+}
+
+
+def png(width: int = 64, height: int = 48, color: tuple[int, ...] = (200, 120, 40)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), color).save(file, "PNG")
+    return file.getvalue()
+
+
+@dataclass
+class Clock:
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, **time: float) -> datetime:
+        self.now += timedelta(**time)
+        return self.now
+
+
+@dataclass
+class World:
+    """Everything in memory but SQL, and short names for what tests do all the time."""
+
+    clock: Clock = field(default_factory=Clock)
+    states: MemoryStateStore = field(default_factory=MemoryStateStore)
+    images: MemoryImageStore = field(default_factory=MemoryImageStore)
+    queue: ListJobQueue = field(default_factory=ListJobQueue)
+    client: FakeInferenceClient = field(default_factory=lambda: FakeInferenceClient(Script(image=b"result", info=INFO)))
+    draining: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.service = JobService(
+            states=self.states,
+            queue=self.queue,
+            images=self.images,
+            prices=PRICES,
+            limits=Limits(),
+            retention=timedelta(days=7),
+        )
+        self.runner = Runner(
+            states=self.states,
+            images=self.images,
+            client=self.client,
+            announce_end=lambda job_id: self.service.settle(job_id, now=self.clock()),
+            clock=self.clock,
+            terms=LeaseTerms(
+                duration=timedelta(seconds=60),
+                renew_every=timedelta(milliseconds=50),
+                write_every=timedelta(milliseconds=10),
+            ),
+            outage=timedelta(seconds=0.3),
+            max_attempts=5,
+            inference_timeout=timedelta(seconds=30),
+            draining=self.draining,
+            on_thread_end=lambda: None,
+        )
+
+    def with_runner(self, **changes: Any) -> Runner:
+        return replace(self.runner, **changes)
+
+    def submit(self, account: Account, operation: str = "upscale", **options: Any) -> Job:
+        submission = self.service.understand(
+            account=account,
+            operation=OPERATIONS[operation],
+            values=options.pop("values", {}),
+            content=options.pop("content", png()),
+            filename=options.pop("filename", "holiday.png"),
+            **options,
+        )
+        return self.service.submit(submission, now=self.clock())
+
+    def state(self, job: Job | UUID) -> JobState:
+        return self.states.read(job if isinstance(job, UUID) else job.id)[0]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def rich(alice: User) -> Account:
+    """Alice's account with 100 credits."""
+    billing.services.grant(account=alice.account, credits=100, reference="test", now=NOW)
+    return alice.account
+
+
+@pytest.fixture
+def adapted(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The entry points of this process work on this world's memory."""
+    for name, what in {
+        "state_store": world.states,
+        "image_store": world.images,
+        "job_queue": world.queue,
+        "inference_client": world.client,
+        "job_service": world.service,
+        "runner": world.runner,
+    }.items():
+        monkeypatch.setattr(adapters, name, lambda what=what: what)
+    return world
