@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+import billing.services
+from billing.errors import InsufficientCredits
+from billing.models import LedgerEntry
+from jobs.errors import (
+    IdempotencyKeyReused,
+    IllegalMove,
+    InvalidIdempotencyKey,
+    InvalidParameters,
+    TooManyPixels,
+    Unavailable,
+)
+from jobs.models import Job
+from jobs.states import JobStatus
+from jobs.tests.conftest import NOW, World, png
+
+if TYPE_CHECKING:
+    from accounts.models import Account, User
+
+
+def nothing_is_left(world: World, account: Account) -> bool:
+    return (
+        not Job.objects.exists()
+        and not world.images.objects
+        and not world.queue.published
+        and billing.services.balance(account).held == 0
+    )
+
+
+class TestSubmit:
+    def test_stores_the_photo_holds_the_price_and_queues_the_job(self, world: World, rich: Account) -> None:
+        job = world.submit(rich, values={"scale": 2})
+
+        assert world.images.read(job.input_path) == png()
+        assert job.input_path == f"inputs/{job.id}/holiday.png"
+        assert billing.services.balance(rich) == billing.services.Balance(available=100 - job.credits, held=job.credits)
+        assert world.queue.published == [(job.id, "upscale")]
+        assert world.state(job).status is JobStatus.QUEUED
+        assert world.states.feeds == {str(rich.pk): 1}
+        assert Job.objects.get().published_at == NOW
+
+    def test_leaves_nothing_when_credits_are_short(self, world: World, alice: User) -> None:
+        with pytest.raises(InsufficientCredits):
+            world.submit(alice.account)
+
+        assert nothing_is_left(world, alice.account)
+
+    def test_deletes_the_photo_when_the_transaction_fails(
+        self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Somebody else spends the credits between the check and the hold.
+        def spent(**_hold: Any) -> None:
+            raise InsufficientCredits(needed=2, available=0)
+
+        monkeypatch.setattr(billing.services, "hold", spent)
+
+        with pytest.raises(InsufficientCredits):
+            world.submit(rich)
+
+        assert nothing_is_left(world, rich)
+
+    def test_leaves_nothing_when_the_image_store_is_away(
+        self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_path: str, _content: object) -> None:
+            raise Unavailable("away")
+
+        monkeypatch.setattr(world.images, "write", away)
+
+        with pytest.raises(Unavailable):
+            world.submit(rich)
+
+        assert nothing_is_left(world, rich)
+
+    def test_accepts_the_job_although_the_queue_is_away(
+        self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(**_job: Any) -> None:
+            raise Unavailable("away")
+
+        monkeypatch.setattr(world.queue, "publish", away)
+
+        job = world.submit(rich)
+
+        assert Job.objects.get(id=job.id).published_at is None
+
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            ({"values": {"scale": 3}}, InvalidParameters),
+            ({"values": {"colour": "red"}}, InvalidParameters),
+            ({"content": png(2100, 2000)}, TooManyPixels),
+            ({"idempotency_key": "with space"}, InvalidIdempotencyKey),
+        ],
+    )
+    def test_refuses_before_anything_is_stored(
+        self, world: World, rich: Account, options: dict[str, Any], error: type[Exception]
+    ) -> None:
+        with pytest.raises(error):
+            world.submit(rich, **options)
+
+        assert nothing_is_left(world, rich)
+
+
+class TestSubmitWithAnIdempotencyKey:
+    def test_makes_and_charges_one_job_however_often_it_is_repeated(self, world: World, rich: Account) -> None:
+        jobs = [world.submit(rich, idempotency_key="order-1") for _ in range(4)]
+
+        assert len({job.id for job in jobs}) == 1
+        assert LedgerEntry.objects.filter(kind="hold").count() == 1
+        assert len(world.images.objects) == 1
+
+    def test_replays_although_the_credits_are_spent_by_now(self, world: World, rich: Account) -> None:
+        first = world.submit(rich, idempotency_key="order-1")
+        billing.services.hold(account=rich, credits=100 - first.credits, reference="other", now=NOW)
+
+        assert world.submit(rich, idempotency_key="order-1").id == first.id
+
+    @pytest.mark.parametrize(
+        "change", [{"values": {"scale": 2}}, {"content": png(65, 48)}, {"operation": "background_remove"}]
+    )
+    def test_refuses_the_key_for_another_request(self, world: World, rich: Account, change: dict[str, Any]) -> None:
+        world.submit(rich, idempotency_key="order-1")
+
+        with pytest.raises(IdempotencyKeyReused):
+            world.submit(rich, idempotency_key="order-1", **change)
+
+        assert Job.objects.count() == 1
+
+    def test_belongs_to_the_account(self, world: World, rich: Account, charlie: User) -> None:
+        billing.services.grant(account=charlie.account, credits=10, reference="charlie", now=NOW)
+
+        first, second = (world.submit(who, idempotency_key="order-1") for who in (rich, charlie.account))
+
+        assert first.id != second.id
+
+
+class TestCancel:
+    def test_releases_the_hold_and_is_harmless_twice(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+
+        world.service.cancel(job, now=NOW)
+        world.service.cancel(job, now=NOW)
+
+        assert world.state(job).status is JobStatus.CANCELLED
+        assert billing.services.balance(rich) == billing.services.Balance(available=100, held=0)
+
+    def test_of_a_job_that_was_never_announced_still_counts(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.states.delete([job.id])
+
+        world.service.cancel(job, now=NOW)
+
+        assert Job.objects.get().status == "cancelled"
+
+    def test_loses_to_a_completed_job_which_stays_charged(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.runner.run(job.id)
+
+        with pytest.raises(IllegalMove):
+            world.service.cancel(job, now=NOW)
+
+        assert world.state(job).status is JobStatus.COMPLETED
+        assert billing.services.charged(str(job.id)) == job.credits
+
+
+class TestSettle:
+    def test_happens_once(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.runner.run(job.id)
+
+        assert [world.service.settle(job.id, now=NOW) for _ in range(3)] == [False, False, False]
+        assert LedgerEntry.objects.filter(kind="capture").count() == 1
+
+    def test_leaves_a_job_that_runs_alone(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+
+        assert not world.service.settle(job.id, now=NOW)
+        assert not world.service.settle(uuid4(), now=NOW)
+        assert Job.objects.get().settled_at is None
+
+    def test_copies_the_outcome_so_that_it_outlives_the_live_state(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.runner.run(job.id)
+        state = world.state(job)
+
+        settled = Job.objects.get()
+
+        assert settled.status == "completed"
+        assert state.output is not None
+        assert settled.outcome["output"] == state.output.as_json()
+        assert settled.outcome["engine"] == state.engine
+        assert settled.attempts == 1
