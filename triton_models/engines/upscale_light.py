@@ -67,11 +67,13 @@ class LightUpscaler:
         height, width = picture.rgb.shape[:2]
         result = np.empty((height * scale, width * scale, 3), np.uint8)
         plan = list(tiles(height, width, size=TILE, overlap=OVERLAP))
+        colorless = picture.gray or _has_no_color(picture.rgb)
         for done, tile in enumerate(plan):
             watch.report(done / len(plan))
             low = _opaque_pixels(picture, tile.outer())
             high = self.enlarge(low, scale)
-            if picture.gray:
+            if colorless:
+                # The network treats the three planes differently: gray would come back with a tint.
                 high = np.repeat(high.mean(axis=2, keepdims=True), 3, axis=2)
             result[tile.inner(scale)] = np.rint(high[tile.inner_of_outer(scale)] * 255).astype(np.uint8)
         watch.report(1.0)
@@ -131,6 +133,11 @@ def back_project(low: NDArray[np.float32], high: NDArray[np.float32], steps: int
 def _reduce(high: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     size = (high.shape[1] // factor, high.shape[0] // factor)
     return np.asarray(cv2.resize(high, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _has_no_color(rgb: NDArray[np.uint8]) -> bool:
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    return np.array_equal(red, green) and np.array_equal(green, blue)
 
 
 def _opaque_pixels(picture: Picture, where: tuple[slice, slice]) -> NDArray[np.float32]:
