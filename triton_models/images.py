@@ -99,7 +99,7 @@ class Picture:
     600 MB as floats and engines only ever need floats for one tile.
     alpha: uint8 (height, width), 255 opaque; None where the whole picture is opaque.
     gray: the source had no colour; rgb then has three equal planes.
-    format: the format of the source, see Header.
+    format: the format of the source, see Header. Arrays may be read-only: an engine makes new ones.
     """
 
     rgb: NDArray[np.uint8]
@@ -176,7 +176,7 @@ def _check_limits(width: int, height: int, limits: Limits) -> None:
 
 
 def _megapixels(pixels: int) -> str:
-    return f"{pixels / 1e6:.1f}".removesuffix(".0")
+    return f"{pixels / 1e6:.4g}"
 
 
 def _normalise(image: PillowImage, source_format: str, metadata: meta.Metadata) -> Picture:

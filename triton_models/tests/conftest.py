@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from triton_models import weights
+from triton_models.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def volume() -> Path:
+    """The model volume with every light engine's weights: fetched once, then found in the cache."""
+    folder = weights.model_volume()
+    weights.fetch(weights.read_lock().values(), folder, say=lambda _line: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def upscale(volume: Path) -> Pipeline:
+    return Pipeline.load("upscale", volume)
+
+
+@pytest.fixture(scope="session")
+def background_remove(volume: Path) -> Pipeline:
+    return Pipeline.load("background_remove", volume)
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, Image.Image]:
+    """Three photographs, their sides multiples of four."""
+    found = {name: Image.fromarray(getattr(data, name)()) for name in ("astronaut", "coffee", "chelsea")}
+    return {name: image.crop((0, 0, image.width // 4 * 4, image.height // 4 * 4)) for name, image in found.items()}
+
+
+@pytest.fixture(scope="session")
+def astronaut(photographs: dict[str, Image.Image]) -> Image.Image:
+    return photographs["astronaut"]
+
+
+@pytest.fixture(scope="session")
+def small_photo(astronaut: Image.Image) -> Image.Image:
+    return astronaut.resize((96, 64), Image.Resampling.BOX)
