@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from triton_models.engines import (
+    OPERATIONS,
+    EngineSpec,
+    Operation,
+    Outcome,
+    choose,
+    engine_threads,
+    load_engines,
+    required_engines,
+)
+from triton_models.errors import EngineUnavailable, UnknownEngine
+from triton_models.parameters import Parameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from triton_models.images import Picture
+    from triton_models.progress import Watch
+
+
+@dataclass(frozen=True)
+class Idle:
+    name: str
+    version: str = "1"
+    weights_sha256: str = ""
+    uses: frozenset[str] = frozenset()
+
+    def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
+        return Outcome(picture)
+
+
+BEST, WITH_PROMPT, SIMPLE = Idle("best"), Idle("with-prompt"), Idle("simple")
+OPERATION = Operation(
+    name="upscale",
+    engines=(
+        EngineSpec("with-prompt", "no.module", only_with_prompt=True),
+        EngineSpec("best", "no.module"),
+        EngineSpec("simple", "no.module", light=True),
+    ),
+    accepts={},
+    output_size=lambda width, height, _parameters: (width, height),
+)
+ALL = {engine.name: engine for engine in (WITH_PROMPT, BEST, SIMPLE)}
+
+
+@pytest.fixture
+def upscale_only(volume: Path, tmp_path: Path) -> Path:
+    """A model volume without the weights of u2netp."""
+    shutil.copytree(volume / "realesr-animevideov3", tmp_path / "realesr-animevideov3")
+    return tmp_path
+
+
+class TestChoose:
+    @pytest.mark.parametrize(
+        ("engine", "prompt", "chosen"),
+        [
+            ("auto", "", BEST),
+            ("auto", "a sharper cat", WITH_PROMPT),
+            ("light", "a sharper cat", SIMPLE),
+            ("simple", "", SIMPLE),
+            ("with-prompt", "", WITH_PROMPT),
+        ],
+    )
+    def test_takes_the_best_that_fits_or_the_one_asked_for(self, engine: str, prompt: str, chosen: Idle) -> None:
+        assert choose(OPERATION, ALL, Parameters(engine=engine, prompt=prompt)) is chosen
+
+    def test_falls_back_to_the_light_engine_where_there_is_no_other(self) -> None:
+        assert choose(OPERATION, {"simple": SIMPLE}, Parameters(prompt="a sharper cat")) is SIMPLE
+
+    def test_tells_an_unknown_name_from_one_that_is_not_loaded(self) -> None:
+        with pytest.raises(UnknownEngine, match="choose auto, light or one of with-prompt, best, simple"):
+            choose(OPERATION, ALL, Parameters(engine="sdxl"))
+        with pytest.raises(EngineUnavailable, match="best is not loaded here"):
+            choose(OPERATION, {"simple": SIMPLE}, Parameters(engine="best"))
+
+
+class TestLoadEngines:
+    @pytest.mark.parametrize("name", sorted(OPERATIONS))
+    def test_loads_the_light_engine_of_every_operation(self, name: str, volume: Path) -> None:
+        loaded = load_engines(OPERATIONS[name], volume)
+
+        light = OPERATIONS[name].light.name
+        assert loaded[light].name == light
+        assert len(loaded[light].weights_sha256) in {0, 64}
+
+    def test_leaves_out_a_main_engine_without_weights(self, upscale_only: Path) -> None:
+        missing = EngineSpec("huge", "a.library.that.is.missing", weights=("u2netp",))
+        operation = replace(OPERATIONS["upscale"], engines=(missing, OPERATIONS["upscale"].light))
+
+        loaded = load_engines(operation, upscale_only)
+
+        assert list(loaded) == ["realesr-animevideov3"]
+
+    def test_refuses_to_start_without_a_required_engine(self, upscale_only: Path) -> None:
+        required = EngineSpec("u2netp", "triton_models.engines.background_light", weights=("u2netp",))
+        operation = replace(OPERATIONS["upscale"], engines=(required, OPERATIONS["upscale"].light))
+
+        with pytest.raises(EngineUnavailable, match=r"u2netp\.onnx is missing"):
+            load_engines(operation, upscale_only, required=frozenset({"u2netp"}))
+
+
+class TestRequiredEngines:
+    def test_are_named_in_the_environment(self) -> None:
+        names = required_engines({"IMAGEN_REQUIRE_ENGINES": "u2netp, realesr-animevideov3"})
+
+        assert names == {"u2netp", "realesr-animevideov3"}
+
+    def test_are_none_by_default(self) -> None:
+        assert required_engines({}) == frozenset()
+
+    def test_may_not_be_misspelled(self) -> None:
+        with pytest.raises(EngineUnavailable, match="names u2nett; there are"):
+            required_engines({"IMAGEN_REQUIRE_ENGINES": "u2nett"})
+
+
+class TestEngineThreads:
+    def test_come_from_the_environment(self) -> None:
+        assert engine_threads({"IMAGEN_ENGINE_THREADS": "3"}) == 3
+
+    def test_are_at_least_one_by_default(self) -> None:
+        assert engine_threads({}) >= 1
+
+    @pytest.mark.parametrize("value", ["0", "-1", "many"])
+    def test_refuse_nonsense(self, value: str) -> None:
+        with pytest.raises(EngineUnavailable, match="IMAGEN_ENGINE_THREADS must be a whole number"):
+            engine_threads({"IMAGEN_ENGINE_THREADS": value})
