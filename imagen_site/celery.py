@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import setup_logging, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "imagen_site.settings")
 
@@ -16,12 +16,17 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["jobs"])
 
 
+@setup_logging.connect
+def _keep_our_logging(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends
+    """Be there: while anybody listens to this signal, Celery leaves the logging that Django set up alone."""
+
+
 @worker_shutting_down.connect
 def _drain(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends
     """Give running jobs a few seconds to end; then hand them back, so that the process ends before it is killed."""
-    from django.conf import settings  # noqa: PLC0415 - this module is what starts Django
+    from django.conf import settings
 
-    from jobs import adapters  # noqa: PLC0415
+    from jobs import adapters
 
     timer = threading.Timer(settings.IMAGEN.drain.total_seconds(), adapters.draining.set)
     timer.daemon = True

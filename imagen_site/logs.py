@@ -1,9 +1,23 @@
 """JSON lines on standard error: a constant event with fields beside it."""
 
 import logging.config
+import re
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+# A signed link is a permission, and an API key is the account itself.
+_SECRETS = re.compile(r"(?P<link>/files/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\w+")
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take signed links and API keys out of every text of a log line, wherever they came from."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _SECRETS.sub(lambda found: (found["link"] or found["key"]) + "[redacted]", value)
+    return event
+
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -24,6 +38,7 @@ def logging_settings(*, level: str) -> dict[str, Any]:
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
+                    redact,
                     structlog.processors.JSONRenderer(),
                 ],
                 "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder()],
