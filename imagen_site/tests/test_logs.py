@@ -1,5 +1,7 @@
+import io
 import json
 import logging
+import logging.config
 from collections.abc import Iterator
 
 import pytest
@@ -8,34 +10,39 @@ import structlog
 from imagen_site import logs
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
-    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def json_logs(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    # After capsys: a handler keeps the standard error that it found.
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Where the site's own handler and formatter write during the test."""
     root = logging.getLogger()
-    before = root.handlers[:]
+    before, level = root.handlers[:], root.level
     logs.configure(logs.logging_settings(level="INFO"))
-    yield
+    written = io.StringIO()
+    (handler,) = root.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(written)
+    yield written
     root.handlers[:] = before
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, str]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 class TestALogLine:
-    def test_is_json_with_its_fields_beside_a_constant_event(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_is_json_with_its_fields_beside_a_constant_event(self, stream: io.StringIO) -> None:
         structlog.get_logger("jobs.tests").info("job_accepted", job_id="1")
 
-        (line,) = lines(capsys)
+        (line,) = lines(stream)
         assert (line["event"], line["job_id"], line["level"]) == ("job_accepted", "1", "info")
 
-    def test_of_a_library_is_json_too(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_of_a_library_is_json_too(self, stream: io.StringIO) -> None:
         logging.getLogger("some.library").warning("about %s", "this")
 
-        (line,) = lines(capsys)
+        (line,) = lines(stream)
         assert line["event"] == "about this"
 
-    def test_carries_no_signed_link_and_no_api_key(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_carries_no_signed_link_and_no_api_key(self, stream: io.StringIO) -> None:
         log = structlog.get_logger("jobs.tests")
         log.info("request_started", request="GET /files/.eJxVzDsS:1xVm:LMLGu1?x=1", key="img_live_abc_secretsecret")
         try:
@@ -43,7 +50,7 @@ class TestALogLine:
         except ValueError:
             log.exception("broke")
 
-        written = json.dumps(lines(capsys))
+        written = stream.getvalue()
         assert "/files/[redacted]" in written
         assert "eJxVzDsS" not in written
         assert "secretsecret" not in written
