@@ -41,8 +41,8 @@ class Job(models.Model):
     credits = models.PositiveIntegerField()
     requested_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    # When the job was last put on its queue; null says that nobody knows whether it was.
-    published_at = models.DateTimeField(null=True)
+    # When the sweep last put the job on its queue again; null says that it never had to.
+    republished_at = models.DateTimeField(null=True)
 
     filename = models.CharField(max_length=255)
     input_path = models.CharField(max_length=400)

@@ -119,15 +119,22 @@ class JobService:
                 return earlier
             raise
         log.info("job_accepted", job_id=str(job.id), operation=job.operation, credits=price)
-        self.announce(job, now=now)
+        self._announce(job)
         return job
 
-    def announce(self, job: Job, *, now: datetime) -> None:
-        """Make an accepted job known: its state, its message, its owner's feed. What fails here the sweep repairs."""
+    def _announce(self, job: Job) -> None:
+        """
+        Make an accepted job known: its state, its message, its owner's feed.
+
+        What fails here the sweep repairs, and within seconds: it takes a job without a state for one never announced.
+        """
         try:
             self.states.create(first_state(job))
-            self.queue.publish(job_id=job.id, operation=job.operation)
-            Job.objects.filter(id=job.id).update(published_at=now)
+            try:
+                self.queue.publish(job_id=job.id, operation=job.operation)
+            except Unavailable:
+                self.states.delete([job.id])
+                raise
             self.states.raise_feed(job.owner)
         except Unavailable as error:
             log.warning("announce_postponed", job_id=str(job.id), error=str(error))

@@ -92,18 +92,17 @@ class Sweeper:
         return self._publish(job, now=now) if self._needs_message(job, state, now=now) else SweepReport()
 
     def _needs_message(self, job: Job, state: JobState, *, now: datetime) -> bool:
-        if job.published_at is None:
-            return now - job.requested_at >= _GRACE
-        long_ago = now - job.published_at >= self.republish_after
+        published_at = job.republished_at or job.requested_at
+        long_ago = now - published_at >= self.republish_after
         if state.lapsed(now=now):
             # Once for each lease that runs out; then again only when that message seems lost too.
-            return long_ago or state.lease_until is None or job.published_at < state.lease_until
+            return long_ago or state.lease_until is None or published_at < state.lease_until
         return state.status is JobStatus.QUEUED and long_ago
 
     def _publish(self, job: Job, *, now: datetime) -> SweepReport:
         self.service.states.create(first_state(job))
         self.service.queue.publish(job_id=job.id, operation=job.operation)
-        Job.objects.filter(id=job.id).update(published_at=now)
+        Job.objects.filter(id=job.id).update(republished_at=now)
         self.service.states.raise_feed(job.owner)
         return SweepReport(republished=1)
 

@@ -45,7 +45,6 @@ class TestSweep:
         job = world.submit(rich)
         world.states.delete([job.id])
         world.queue.published.clear()
-        Job.objects.update(published_at=None)
 
         report = sweeper.sweep(now=world.clock.pass_(seconds=30))
 
@@ -58,7 +57,6 @@ class TestSweep:
     ) -> None:
         job = world.submit(rich)
         world.states.delete([job.id])
-        Job.objects.update(published_at=None)
 
         assert sweeper.sweep(now=world.clock.pass_(seconds=1)).idle
 
@@ -142,6 +140,5 @@ class TestSweep:
         billing.services.grant(account=rich, credits=10_000, reference="more", now=world.clock())
         jobs = [world.submit(rich) for _ in range(310)]
         world.states.delete([job.id for job in jobs])
-        Job.objects.update(published_at=None)
 
         assert sweeper.sweep(now=world.clock.pass_(seconds=30)).announced == 310
