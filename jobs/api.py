@@ -12,8 +12,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import parsers, serializers
 from rest_framework.exceptions import ParseError
-from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from accounts.auth import account_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jobs.operations import Operation
 
 READ, WRITE = "jobs:read", "jobs:write"
+PAGE, MAX_PAGE = 20, 100
 
 
 class ImageOut(serializers.Serializer[Any]):
@@ -191,13 +192,6 @@ class CancelApi(APIView):
         return Response(_view(job))
 
 
-class _Newest(CursorPagination):
-    ordering = ("-requested_at", "-id")
-    page_size = 20
-    page_size_query_param = "limit"
-    max_page_size = 100
-
-
 class ListApi(APIView):
     required_scopes = {"GET": READ}
 
@@ -207,6 +201,8 @@ class ListApi(APIView):
         created_after = serializers.DateTimeField(required=False)
         created_before = serializers.DateTimeField(required=False)
         parent = serializers.UUIDField(required=False)  # type: ignore[assignment]
+        cursor = serializers.CharField(required=False, help_text="From `next` or `previous`.")
+        limit = serializers.IntegerField(min_value=1, default=PAGE, help_text=f"Jobs a page, at most {MAX_PAGE}.")
 
     class Output(serializers.Serializer[Any]):
         next = serializers.CharField(allow_null=True)
@@ -219,21 +215,26 @@ class ListApi(APIView):
     @extend_schema(
         operation_id="list_jobs",
         summary="Your jobs, newest first",
-        parameters=[
-            Query,
-            OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next` or `previous`."),
-            OpenApiParameter("limit", OpenApiTypes.INT, description="Jobs a page, at most 100."),
-        ],
+        parameters=[Query],
         responses={200: Output, **problems(401, 403, 422)},
     )
     def get(self, request: Request) -> Response:
         query = self.Query(data=request.query_params)
         query.is_valid(raise_exception=True)
-        jobs = _filtered(queries.owned_by(account_of(request)), query.validated_data)
-        pages = _Newest()
-        page: list[Job] = pages.paginate_queryset(jobs, request, view=self) or []
-        views = queries.job_views(page, states=adapters.state_store(), sign=adapters.sign_link)
-        return pages.get_paginated_response(views)
+        asked = query.validated_data
+        jobs = _filtered(queries.owned_by(account_of(request)), asked)
+        page = queries.page_of(jobs, size=min(asked["limit"], MAX_PAGE), cursor=asked.get("cursor", ""))
+        return Response(
+            {
+                "next": _beside(request, page.next),
+                "previous": _beside(request, page.previous),
+                "results": queries.job_views(page.jobs, states=adapters.state_store(), sign=adapters.sign_link),
+            }
+        )
+
+
+def _beside(request: Request, cursor: str | None) -> str | None:
+    return replace_query_param(request.build_absolute_uri(), "cursor", cursor) if cursor else None
 
 
 def _filtered(jobs: Any, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JobQuerySet of ours

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
-from jobs.errors import JobNotFound
+from django.db.models import Q
+
+from jobs.errors import InvalidParameters, JobNotFound
 from jobs.models import Job
 from jobs.states import JobState, JobStatus, Stage, StoredImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from uuid import UUID
 
     from accounts.models import Account
     from jobs.models import JobQuerySet
@@ -53,6 +57,37 @@ def with_status(jobs: JobQuerySet, status: JobStatus, *, states: JobStateStore) 
     return jobs.filter(settled_at__isnull=False, status=status) | jobs.filter(id__in=fitting)
 
 
+@dataclass(frozen=True)
+class Page:
+    """Some jobs, newest first, and the cursors of the pages beside them; None where there is none."""
+
+    jobs: list[Job]
+    next: str | None
+    previous: str | None
+
+
+def page_of(jobs: JobQuerySet, *, size: int, cursor: str = "") -> Page:
+    """
+    Return the newest jobs, or those beside the page that the cursor is of.
+
+    A cursor names a job and a direction, never a number of jobs: what is added meanwhile moves nothing, also when many
+    jobs were asked for in one moment. Raises InvalidParameters for a cursor that is none of ours.
+    """
+    newer, beside = _read_cursor(cursor) if cursor else (False, None)
+    if beside is not None:
+        jobs = _on_one_side(jobs, *beside, side="gt" if newer else "lt")
+    order = ("requested_at", "id") if newer else ("-requested_at", "-id")
+    found = list(jobs.order_by(*order)[: size + 1])
+    more, found = len(found) > size, found[:size]
+    if newer:
+        found.reverse()
+    return Page(
+        found,
+        next=_cursor("older", found[-1]) if found and (more or newer) else None,
+        previous=_cursor("newer", found[0]) if found and (more if newer else beside is not None) else None,
+    )
+
+
 def job_views(jobs: Iterable[Job], *, states: JobStateStore, sign: SignLink) -> list[dict[str, Any]]:
     """Return the views of several jobs with one read of the state store."""
     listed = list(jobs)
@@ -84,6 +119,26 @@ def result_name(job: Job, output: StoredImage) -> str:
     """Return the file name that a result is downloaded under: the photo's own, then what was done to it."""
     stem = job.filename.rpartition(".")[0] or job.filename
     return f"{stem}-{job.operation.replace('_', '-')}.{output.path.rpartition('.')[2]}"
+
+
+def _on_one_side(jobs: JobQuerySet, requested_at: datetime, job_id: UUID, *, side: str) -> JobQuerySet:
+    beyond = Q(**{f"requested_at__{side}": requested_at}) | Q(**{f"id__{side}": job_id})
+    # The first condition says nothing that the second does not; it is the one that an index can begin at.
+    return jobs.filter(beyond, **{f"requested_at__{side}e": requested_at})
+
+
+def _cursor(direction: str, job: Job) -> str:
+    return base64.urlsafe_b64encode(f"{direction} {job.id} {job.requested_at.isoformat()}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[bool, tuple[datetime, UUID]]:
+    """Return whether newer jobs are asked for, and the job that they are newer or older than."""
+    try:
+        direction, job_id, requested_at = base64.urlsafe_b64decode(cursor).decode().split(" ")
+        moment = datetime.fromisoformat(requested_at).astimezone(UTC)
+        return {"newer": True, "older": False}[direction], (moment, UUID(job_id))
+    except (ValueError, KeyError, OverflowError) as error:
+        raise InvalidParameters({"cursor": ["Take it from `next` or `previous` as it is."]}) from error
 
 
 def _status(state: JobState | None) -> JobStatus:
