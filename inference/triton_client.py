@@ -125,30 +125,34 @@ class _Conversation:
         self._on_progress = on_progress
         self._cancellation = cancellation
         self._started = False
-        self._result: InferenceResult | None = None
+        self._outcome: InferenceResult | InferenceError | None = None
 
     def result(self) -> InferenceResult:
+        # To the end, also behind the outcome: Triton never lets go of a stream that is cancelled while it closes.
         for answer in self._answers():
             self._take(answer)
-        if self._result is None:
+        if self._outcome is None:
             raise InferenceBroken("The model ended its answer without a result.")
-        return self._result
+        if isinstance(self._outcome, InferenceError):
+            raise self._outcome
+        return self._outcome
 
     def _answers(self) -> Iterator[service_pb2.ModelStreamInferResponse]:
         try:
             yield from self._call
         except grpc.RpcError as error:
-            # A stream that breaks behind its result has still delivered it.
-            if self._result is None:
+            # A stream that breaks behind its outcome has still delivered it.
+            if self._outcome is None:
                 raise self._from_status() from error
 
     def _take(self, answer: service_pb2.ModelStreamInferResponse) -> None:
         if answer.error_message:
-            raise self._from_message(answer.error_message)
+            self._outcome = self._from_message(answer.error_message)
+            return
         content = tensors.decode(answer.infer_response)
         self._started = True
         if isinstance(content, InferenceResult):
-            self._result = content
+            self._outcome = content
             return
         self._on_progress(content)
 
