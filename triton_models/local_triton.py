@@ -116,7 +116,7 @@ class LocalTriton:
         return dict(statistics)
 
     def children(self) -> list[int]:
-        """Return the process ids of the models, one for each."""
+        """Return the process ids of the server's own children, one for each model."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
         return [int(child) for task in tasks for child in task.read_text().split()]
 
@@ -128,6 +128,9 @@ class LocalTriton:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def log_text(self) -> str:
+        return self.log.read_text("utf-8", errors="replace")
 
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports.http, timeout=_HTTP_SECONDS)
@@ -148,4 +151,4 @@ class LocalTriton:
         return [*command, f"--models={','.join(self.models)}"]
 
     def _end_of_log(self) -> str:
-        return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-_LOG_LINES:])
+        return "\n".join(self.log_text().splitlines()[-_LOG_LINES:])

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from triton_models.pipeline import Pipeline, Request, Result
 
 _PROGRESS_EVERY_SECONDS = 0.2
 _DEFAULT_CONCURRENCY = 2
+_SERVER_CHECK_SECONDS = 0.5
 # The read ends with a word from finalize() or with the death of whoever holds the other end of the pipe.
 _GUARD = """
 trap '' INT TERM
@@ -68,6 +70,7 @@ class PipelineModel:
         self._free_threads = threading.BoundedSemaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=args["model_name"])
         self._guard = _stop_server_if_killed()
+        threading.Thread(target=_end_with_server, args=(os.getppid(),), daemon=True).start()
 
     def load_pipeline(self, operation: str, volume: Path) -> RunsRequests:
         """Return what answers the requests; a model of the tests overrides this."""
@@ -240,3 +243,10 @@ def _stop_server_if_killed() -> subprocess.Popen[bytes]:
     while all health endpoints say yes. Stopped, it is started again by whoever looks after it.
     """
     return subprocess.Popen(["/bin/sh", "-c", _GUARD, str(os.getppid())], stdin=subprocess.PIPE)
+
+
+def _end_with_server(server: int) -> None:
+    # The stub notices by itself that the server was killed, but then waits for ever for its last responses to leave.
+    while os.getppid() == server:
+        time.sleep(_SERVER_CHECK_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
