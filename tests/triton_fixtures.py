@@ -15,6 +15,9 @@ from triton_models.local_server import REPOSITORY
 from triton_models.local_triton import LocalTriton
 from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
 
+# Named here for the tests of packages that must not import the model server.
+__all__ = ["PYTHON", "SLEEPERS", "LocalTriton", "triton", "triton_client", "triton_server"]
+
 PYTHON = PROJECT_ROOT / ".venv-models/bin/python"
 SLEEPERS = PROJECT_ROOT / "tests/triton/repository"
 

@@ -18,7 +18,7 @@ from inference.errors import (
 )
 from inference.fake_client import FakeInferenceClient, Script
 from inference.triton_client import TritonInferenceClient
-from triton_models.local_triton import LocalTriton
+from tests.triton_fixtures import LocalTriton
 
 LONG = 10.0
 

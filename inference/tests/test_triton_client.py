@@ -14,7 +14,7 @@ import pytest
 from inference.client import Cancellation, InferenceRequest, InferenceResult, Progress
 from inference.errors import InferenceRefused, InferenceTimeout, InferenceUnavailable
 from inference.triton_client import TritonInferenceClient
-from triton_models.local_triton import LocalTriton
+from tests.triton_fixtures import LocalTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.xdist_group("triton")]
 
