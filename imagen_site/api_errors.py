@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 from django.http.request import RawPostDataException
 from rest_framework import exceptions
@@ -110,13 +110,20 @@ def _ours(error: Exception) -> Response | None:
     return response
 
 
+# What Django itself raises; the nearest class decides.
+_DJANGO: Mapping[type[Exception], tuple[int, str, str]] = {
+    Http404: (404, "not_found", "There is nothing at this address."),
+    PermissionDenied: (403, "permission_denied", "You may not do this."),
+    RequestDataTooBig: (413, "form_too_large", "The text of the form is too large; send the photo as a file."),
+    SuspiciousOperation: (400, "malformed", "The request could not be read."),
+    RawPostDataException: (400, "malformed", "The request could not be read."),
+}
+
+
 def _framework(error: Exception) -> Response | None:
-    if isinstance(error, Http404):
-        return _answer(404, "not_found", "There is nothing at this address.")
-    if isinstance(error, PermissionDenied):
-        return _answer(403, "permission_denied", "You may not do this.")
-    if isinstance(error, SuspiciousOperation | RawPostDataException):
-        return _answer(400, "malformed", "The request could not be read.")
+    djangos = next((_DJANGO[kind] for kind in type(error).__mro__ if kind in _DJANGO), None)
+    if djangos is not None:
+        return _answer(*djangos)
     if isinstance(error, exceptions.ValidationError):
         return _answer(422, "invalid_parameters", "Some parameters are not right.", errors=_sentences(error.detail))
     if not isinstance(error, exceptions.APIException):
