@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from inference.fake_client import FakeInferenceClient
+from inference.triton_client import TritonInferenceClient
+from jobs import adapters
+from tests.databases import sqlite_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.test import Client
+    from pytest_django import DjangoDbBlocker
+
+    from inference.client import InferenceClient
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, client: InferenceClient) -> None:
+    monkeypatch.setattr(adapters, "inference_client", lambda: client)
+
+
+@pytest.fixture
+def no_database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The database is a file in a folder that does not exist."""
+    mine, theirs = connections[DEFAULT_DB_ALIAS], connections.settings
+    connections.settings = connections.configure_settings({DEFAULT_DB_ALIAS: sqlite_file("/nowhere/site.sqlite3")})
+    connections[DEFAULT_DB_ALIAS] = connections.create_connection(DEFAULT_DB_ALIAS)
+    with django_db_blocker.unblock():
+        yield
+    connections.settings = theirs
+    connections[DEFAULT_DB_ALIAS] = mine
+
+
+class TestLivez:
+    def test_answers_whatever_else_is_away(self, client: Client, no_database: None) -> None:
+        answer = client.get("/livez")
+
+        assert (answer.status_code, answer.content) == (200, b"ok")
+
+
+class TestReadyz:
+    def test_says_that_all_is_there(self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        ask(monkeypatch, FakeInferenceClient())
+
+        answer = client.get("/readyz")
+
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "ready": True,
+            "database": True,
+            "models": {"upscale": True, "background_remove": True},
+        }
+
+    def test_names_the_model_that_is_missing(self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        ask(monkeypatch, FakeInferenceClient(models=["upscale"]))
+
+        assert client.get("/readyz").json()["models"] == {"upscale": True, "background_remove": False}
+
+    def test_is_ready_within_three_seconds_without_a_model_server(
+        self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            # Bound and not listening: whoever connects is refused.
+            triton = TritonInferenceClient(f"127.0.0.1:{taken.getsockname()[1]}")
+            ask(monkeypatch, triton)
+            started = time.monotonic()
+
+            answer = client.get("/readyz")
+
+            seconds = time.monotonic() - started
+            triton.close()
+        assert (answer.status_code, answer.json()["ready"]) == (200, True)
+        assert set(answer.json()["models"].values()) == {False}
+        assert seconds < 3
+
+    def test_is_ready_within_three_seconds_beside_a_model_server_that_says_nothing(
+        self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            triton = TritonInferenceClient(f"127.0.0.1:{silent.getsockname()[1]}")
+            ask(monkeypatch, triton)
+            started = time.monotonic()
+
+            answer = client.get("/readyz")
+
+            seconds = time.monotonic() - started
+            triton.close()
+        assert answer.json()["models"] == {"upscale": False, "background_remove": False}
+        assert seconds < 3
+
+    def test_is_not_ready_without_a_database(
+        self, client: Client, no_database: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ask(monkeypatch, FakeInferenceClient())
+
+        answer = client.get("/readyz")
+
+        assert (answer.status_code, answer.json()["database"]) == (503, False)
