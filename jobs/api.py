@@ -126,7 +126,7 @@ class SubmitApi(APIView):
     parser_classes = (UploadParser,)
     required_scopes = {"POST": WRITE}
 
-    def post(self, request: Request) -> Response:
+    def submit(self, request: Request) -> Response:
         service = adapters.job_service()
         content, filename = _the_file(request, limits=service.limits)
         submission = service.understand(
@@ -170,7 +170,7 @@ def _view(job: Job) -> dict[str, Any]:
 class JobApi(APIView):
     required_scopes = {"GET": READ}
 
-    @extend_schema(operation_id="get_job", summary="One job", responses={200: JobOut, **problems(401, 403, 404)})
+    @extend_schema(operation_id="get_job", summary="One job", responses={200: JobOut, **problems(401, 403, 404, 429)})
     def get(self, request: Request, job_id: UUID) -> Response:
         return Response(_view(queries.find_job(account=account_of(request), job_id=job_id)))
 
@@ -183,7 +183,7 @@ class CancelApi(APIView):
         summary="Cancel a job that has not ended",
         description="Releases its credits. Cancelling twice is harmless; a finished job answers 409.",
         request=None,
-        responses={200: JobOut, **problems(401, 403, 404, 409)},
+        responses={200: JobOut, **problems(401, 403, 404, 409, 429, 503)},
     )
     def post(self, request: Request, job_id: UUID) -> Response:
         job = queries.find_job(account=account_of(request), job_id=job_id)
@@ -216,7 +216,7 @@ class ListApi(APIView):
         operation_id="list_jobs",
         summary="Your jobs, newest first",
         parameters=[Query],
-        responses={200: Output, **problems(401, 403, 422)},
+        responses={200: Output, **problems(401, 403, 422, 429, 503)},
     )
     def get(self, request: Request) -> Response:
         query = self.Query(data=request.query_params)
@@ -256,15 +256,13 @@ def _filtered(jobs: Any, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a J
 
 def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
     """Return the view that accepts photos for an operation, with the operation's own schema."""
-    form = {"image": {"type": "string", "format": "binary", "description": "The photo."}}
-    schema = operation.schema()
-    schema["properties"] = {**form, **schema["properties"]}
-    schema["required"] = ["image"]
-    documented = extend_schema(
+
+    # A method for each view: spectacular keeps what it is told on the function, and an operation's id only there.
+    @extend_schema(
         operation_id=f"submit_{operation.name}",
         summary=operation.title,
         description=operation.summary,
-        request={"multipart/form-data": schema},
+        request={"multipart/form-data": _form_schema(operation)},
         parameters=[
             OpenApiParameter(
                 "Idempotency-Key",
@@ -275,6 +273,15 @@ def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
         ],
         responses={202: JobOut, **problems(400, 401, 402, 403, 413, 415, 422, 429, 503)},
     )
+    def post(view: SubmitApi, request: Request) -> Response:
+        return view.submit(request)
+
     name = f"{operation.title.title().replace(' ', '')}Api"
-    view: Any = type(name, (SubmitApi,), {"operation": operation, "__doc__": operation.summary})
-    return documented(view).as_view()
+    view: Any = type(name, (SubmitApi,), {"operation": operation, "post": post, "__doc__": operation.summary})
+    return view.as_view()
+
+
+def _form_schema(operation: Operation) -> dict[str, Any]:
+    form = {"image": {"type": "string", "format": "binary", "description": "The photo."}}
+    schema = operation.schema()
+    return {**schema, "properties": {**form, **schema["properties"]}, "required": ["image"]}
