@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, connection, connections
 
 from inference.fake_client import FakeInferenceClient
 from inference.triton_client import TritonInferenceClient
 from jobs import adapters
+from jobs.operations import OPERATIONS
 from tests.databases import sqlite_file
 
 if TYPE_CHECKING:
@@ -97,11 +99,39 @@ class TestReadyz:
         assert answer.json()["models"] == {"upscale": False, "background_remove": False}
         assert seconds < 3
 
+    def test_waits_once_for_a_model_server_that_hangs(
+        self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        together = threading.Barrier(len(OPERATIONS), timeout=5)
+
+        class Hanging(FakeInferenceClient):
+            def ready(self, model: str) -> bool:
+                together.wait()
+                return False
+
+        ask(monkeypatch, Hanging())
+
+        assert set(client.get("/readyz").json()["models"].values()) == {False}
+
     def test_is_not_ready_without_a_database(
         self, client: Client, no_database: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ask(monkeypatch, FakeInferenceClient())
 
         answer = client.get("/readyz")
+
+        assert (answer.status_code, answer.json()["database"]) == (503, False)
+
+    def test_is_not_ready_when_its_connection_was_lost(
+        self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lost() -> None:
+            raise InterfaceError("the connection is closed")
+
+        ask(monkeypatch, FakeInferenceClient())
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(connection, "cursor", lost)
+
+            answer = client.get("/readyz")
 
         assert (answer.status_code, answer.json()["database"]) == (503, False)
