@@ -24,10 +24,6 @@ _FORM_BYTES = 1024 * 1024
 MAX_BODY_BYTES = Limits().max_bytes + _FORM_BYTES
 
 
-class _TooLarge(Exception):
-    """More came than the headers announced or the limit allows."""
-
-
 class BodyLimit:
     """Answers 413 to a body of more than `limit` bytes: by its Content-Length, else once that much has come."""
 
@@ -45,20 +41,16 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit:
-                raise _TooLarge
-            return message
+            # As if the client had gone away: the application closes what it has kept so far and answers nothing.
+            return message if received <= self._limit else {"type": "http.disconnect"}
 
         async def noted(message: dict[str, Any]) -> None:
             nonlocal answered
             answered = True
             await send(message)
 
-        try:
-            await self._inner(scope, counted, noted)
-        except _TooLarge:
-            if answered:
-                raise
+        await self._inner(scope, counted, noted)
+        if received > self._limit and not answered:
             await self._refuse(received, send)
 
     async def _refuse(self, size: int, send: Send) -> None:
@@ -79,4 +71,5 @@ class BodyLimit:
 
 def _content_length(scope: Scope) -> int | None:
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(value) if value.isdigit() else None
+    # No real length has twenty digits, and Python refuses to read one of more than 4,300.
+    return int(value) if value.isdigit() and len(value) < 20 else None
