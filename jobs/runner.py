@@ -7,8 +7,10 @@ An outage of the model server or a store is waited out in place while the lease 
 from __future__ import annotations
 
 import io
+import random
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +18,7 @@ import stamina
 import structlog
 
 from inference.client import Cancellation, InferenceRequest
-from inference.errors import InferenceCancelled, InferenceRefused, InferenceTimeout
+from inference.errors import InferenceCancelled, InferenceRefused, InferenceTimeout, InferenceUnavailable
 from jobs.errors import AttemptsExhausted, NotClaimable, ObjectMissing, StateMissing, Superseded
 from jobs.image_store import output_path
 from jobs.lease import Draining, Lease, LeaseLost, LeaseTerms
@@ -26,7 +28,7 @@ from jobs.states import Stage, StoredImage
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Hashable
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from inference.client import InferenceClient, InferenceResult, Progress
@@ -69,6 +71,7 @@ class Runner:
     inference_timeout: timedelta
     draining: threading.Event
     on_thread_end: Callable[[], None]
+    crash_pause: timedelta = timedelta(seconds=3)
 
     def run(self, job_id: UUID) -> Outcome:
         """Work on one delivery of a job. Safe to call any number of times, at once, from any number of workers."""
@@ -136,6 +139,8 @@ class Runner:
             return self._failure("timeout", f"The model did not finish within {seconds:.0f} seconds.")
         except ObjectMissing as error:
             return self._failure(error.code, str(error))
+        except AttemptsExhausted:
+            return lambda state: exhausted(state, now=self.clock())
         except (LeaseLost, Draining):
             raise
         except Exception as error:
@@ -165,25 +170,47 @@ class Runner:
         def on_progress(progress: Progress) -> None:
             lease.report(Stage.INFERRING, fraction=progress.fraction, preview=progress.preview)
 
-        lease.report(Stage.INFERRING)
-        try:
-            return self._patiently(
-                lambda: self.client.infer(
-                    _request(lease.state, image),
-                    timeout=self.inference_timeout.total_seconds(),
-                    on_progress=on_progress,
-                    cancellation=cancellation,
-                ),
-                lease,
+        def infer() -> InferenceResult:
+            return self.client.infer(
+                _request(lease.state, image),
+                timeout=self.inference_timeout.total_seconds(),
+                on_progress=on_progress,
+                cancellation=cancellation,
             )
-        except InferenceCancelled:
+
+        while True:
+            lease.report(Stage.INFERRING)
+            try:
+                return self._patiently(infer, lease)
+            except InferenceCancelled:
+                lease.check()
+                raise
+            except InferenceUnavailable as error:
+                if not error.started:
+                    raise
+                self._begin_again(lease)
+
+    def _begin_again(self, lease: Lease) -> None:
+        """
+        Count an attempt that took the model server with it.
+
+        Waiting it out like any other outage would send a photo that kills the server to it for ever. Jobs that were
+        merely there at the time come back at different moments, so that they do not all die of the same photo again.
+        """
+        log.warning("model_server_lost_in_mid_job", attempt=lease.state.attempt)
+        lease.move(
+            lambda state: state.begin_again(now=self.clock(), lease=self.terms.duration, max_attempts=self.max_attempts)
+        )
+        pause = random.uniform(0, self.crash_pause.total_seconds()) * lease.state.attempt  # noqa: S311 - not a secret
+        end = time.monotonic() + pause
+        while time.monotonic() < end:
             lease.check()
-            raise
+            time.sleep(min(0.1, pause))
 
     def _patiently(self, call: Callable[[], _Answer], lease: Lease | None = None) -> _Answer:
         """Wait out an outage; raises the last error when it lasts too long, and stops early when the lease is lost."""
         for attempt in stamina.retry_context(
-            on=lambda error: getattr(error, "retryable", False),
+            on=_worth_waiting,
             attempts=None,
             timeout=self.outage.total_seconds(),
             wait_initial=0.2,
@@ -224,6 +251,11 @@ def exhausted(state: JobState, *, now: datetime) -> JobState:
         code=AttemptsExhausted.code,
         message=f"The job was begun {state.attempt} times and never finished. You were not charged.",
     )
+
+
+def _worth_waiting(error: Exception) -> bool:
+    """Tell an outage from a server that died of this very job: waiting helps against the first."""
+    return getattr(error, "retryable", False) and not getattr(error, "started", False)
 
 
 def _request(state: JobState, image: bytes) -> InferenceRequest:

@@ -136,6 +136,19 @@ class JobState:
         if self.status is JobStatus.PROCESSING and not self.lapsed(now=now):
             # The queue delivers at least once; the first worker is still alive.
             raise JobBusy("The job is being worked on.")
+        return self._begin(now=now, lease=lease, max_attempts=max_attempts)
+
+    def begin_again(self, *, now: datetime, lease: timedelta, max_attempts: int) -> JobState:
+        """
+        Begin the next attempt, by the worker that holds the job: the last one broke what it ran on.
+
+        Raises AttemptsExhausted when it has been begun max_attempts times.
+        """
+        if self.status is not JobStatus.PROCESSING:
+            raise IllegalMove(f"A job that is {self.status} cannot be begun again.")
+        return self._begin(now=now, lease=lease, max_attempts=max_attempts)
+
+    def _begin(self, *, now: datetime, lease: timedelta, max_attempts: int) -> JobState:
         if self.attempt >= max_attempts:
             raise AttemptsExhausted(f"The job was begun {self.attempt} times and never finished.")
         timings = dict(self.timings or {})

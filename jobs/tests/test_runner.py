@@ -280,6 +280,32 @@ class TestAPoisonousJob:
         assert billing.services.balance(rich) == billing.services.Balance(available=100, held=0)
 
 
+class TestAPhotoThatKillsTheModelServer:
+    def test_is_parked_after_five_attempts_and_costs_nothing(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.client.default = Script(error=InferenceUnavailable("died", started=True))
+        runner = world.with_runner(crash_pause=timedelta(seconds=0))
+
+        assert runner.run(job.id) is Outcome.ENDED
+
+        state = world.state(job)
+        assert (state.status, state.error_code, state.attempt) == (JobStatus.FAILED, "attempts_exhausted", 5)
+        assert len(world.client.requests) == 5
+        assert billing.services.balance(rich) == billing.services.Balance(available=100, held=0)
+
+    def test_costs_a_bystander_one_attempt(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.client.will(Script(error=InferenceUnavailable("died", started=True)))
+        runner = world.with_runner(crash_pause=timedelta(seconds=0.1))
+
+        assert runner.run(job.id) is Outcome.ENDED
+
+        state = world.state(job)
+        assert (state.status, state.attempt) == (JobStatus.COMPLETED, 2)
+        assert state.output is not None
+        assert state.output.path == f"outputs/{job.id}/2/result.png"
+
+
 class TestProgress:
     def test_is_written_while_the_model_works_and_never_falls(self, world: World, rich: Account) -> None:
         job = world.submit(rich)
