@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
 
 from jobs.models import LiveState, OwnerFeed
 from jobs.states import JobState, from_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from datetime import timedelta
     from types import TracebackType
     from uuid import UUID
 
@@ -107,8 +107,8 @@ class Subscription:
 class Hub:
     """The subscriptions of one event loop. Its reading task lives while anything is watched."""
 
-    def __init__(self, source: ChangeSource) -> None:
-        self._source = source
+    def __init__(self, source: ChangeSource, *, pause: timedelta = timedelta(seconds=1)) -> None:
+        self._source, self._pause = source, pause.total_seconds()
         self._readers: defaultdict[Key, set[Subscription]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
 
@@ -138,9 +138,10 @@ class Hub:
                     key = job_key(change.job_id) if isinstance(change, JobState) else owner_key(change.owner)
                     for reader in self._readers.get(key, ()):
                         reader.offer(key, change)
-            except (DatabaseError, OSError) as error:
-                log.warning("watch_broke", error=type(error).__name__)
-            await asyncio.sleep(1)
+            except Exception as error:
+                # Whatever it was: without this task every socket of the process would stay open and silent.
+                log.exception("watch_broke", error=type(error).__name__)
+            await asyncio.sleep(self._pause)
 
 
 class SqlChangeSource:
