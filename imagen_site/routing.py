@@ -1,10 +1,11 @@
 """Every websocket."""
 
-from django.urls import path
+from django.urls import path, re_path
 
-from jobs.consumers import JobConsumer, JobsConsumer
+from jobs.consumers import JobConsumer, JobsConsumer, NowhereConsumer
 
 websocket_urlpatterns = [
     path("ws/jobs/", JobsConsumer.as_asgi()),
     path("ws/jobs/<uuid:job_id>/", JobConsumer.as_asgi()),
+    re_path("", NowhereConsumer.as_asgi()),
 ]

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.serializers.json import DjangoJSONEncoder
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from jobs.models import Job
     from jobs.watch import Change, Subscription
 
+log = structlog.get_logger(__name__)
+
 # Application codes (RFC 6455, 7.4.2), after the HTTP statuses that the API would answer.
 UNAUTHENTICATED, NOT_FOUND = 4401, 4404
+# "Internal error" of the RFC's own (7.4.1): open it again.
+BROKEN = 1011
 # A page shows the newest; whoever has more open jobs than this sees the rest by the API.
 MAX_OPEN = 200
 
@@ -73,10 +78,18 @@ class _Snapshots(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Send what a change means."""
 
     async def _run(self) -> None:
-        async with adapters.hub().subscribe() as subscription:
-            await self.follow(subscription)
-            async for change in subscription.changes():
-                await self.changed(change, subscription)
+        try:
+            async with adapters.hub().subscribe() as subscription:
+                await self.follow(subscription)
+                async for change in subscription.changes():
+                    await self.changed(change, subscription)
+        except OSError:
+            # What a server raises when the client has gone; `disconnect` follows.
+            log.info("socket_left")
+        except Exception as error:
+            # Nobody waits for this task: the socket would stay open and silent, where closed it is opened again.
+            log.exception("socket_broke", error=type(error).__name__)
+            await self.close(code=BROKEN)
 
     async def send_view(self, view: dict[str, Any]) -> None:
         if view["version"] > self._sent.get(view["job_id"], -1):
@@ -149,3 +162,11 @@ def _views(job_ids: list[UUID], owner: str | UUID) -> list[dict[str, Any]]:
 
 def _open_jobs(owner: str) -> list[Job]:
     return list(queries.jobs_of(owner).unsettled()[:MAX_OPEN])
+
+
+class NowhereConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Every other address: without it the router raises, and a client sees a connection that broke."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.close(code=NOT_FOUND)
