@@ -29,6 +29,12 @@ class Price:
     counted: Counted
     step_megapixels: int
 
+    def in_words(self) -> str:
+        """Return the price as a sentence for people."""
+        what = "the photo" if self.counted is Counted.INPUT else "the result"
+        base = f"{self.base} credit{'' if self.base == 1 else 's'}, and " if self.base else ""
+        return f"Costs {base}1 credit for every {self.step_megapixels} megapixels of {what} or part of them."
+
     def credits(self, *, input_pixels: int, output_pixels: int) -> int:
         pixels = input_pixels if self.counted is Counted.INPUT else output_pixels
         if pixels < 1:
@@ -43,16 +49,23 @@ class PriceTable:
 
     rows: Mapping[str, Price]
 
+    def in_words(self, operation: str) -> str:
+        """Return an operation's price as a sentence; raises UnknownOperation."""
+        return self._row(operation).in_words()
+
+    def _row(self, operation: str) -> Price:
+        row = self.rows.get(operation)
+        if row is None:
+            raise UnknownOperation(operation)
+        return row
+
     def price(self, operation: str, *, input_pixels: int, output_pixels: int) -> int:
         """
         Return the credits, at least 1, for one image; pixels are width times height.
 
         Raises UnknownOperation when the table has no such row, ValueError on an image without pixels.
         """
-        row = self.rows.get(operation)
-        if row is None:
-            raise UnknownOperation(operation)
-        return row.credits(input_pixels=input_pixels, output_pixels=output_pixels)
+        return self._row(operation).credits(input_pixels=input_pixels, output_pixels=output_pixels)
 
 
 PRICES = PriceTable(

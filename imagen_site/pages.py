@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from imagen_site.api_errors import CONTENT_TYPE, problem
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
@@ -26,7 +27,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    return _answer(request, 500, "internal", "Something went wrong on our side. Nothing was charged.")
+    detail = "Something went wrong on our side. Nothing was charged."
+    if request.path.startswith("/api/"):
+        return _answer(request, 500, "internal", detail)
+    # Without the request: who is signed in is in the database, which may be what is broken.
+    return HttpResponse(render_to_string("error.html", {"status": 500, "detail": detail}), status=500)
 
 
 def _answer(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:

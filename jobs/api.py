@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from accounts.auth import account_of
 from jobs import adapters, queries, uploads
-from jobs.errors import ImageMissing, InvalidParameters, SeveralImages, StateMissing
+from jobs.errors import InvalidParameters
 from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, Stage
 
@@ -128,7 +128,7 @@ class SubmitApi(APIView):
 
     def submit(self, request: Request) -> Response:
         service = adapters.job_service()
-        content, filename = _the_file(request, limits=service.limits)
+        content, filename = uploads.the_file(request.FILES, limits=service.limits)
         submission = service.understand(
             account=account_of(request),
             operation=self.operation,
@@ -141,17 +141,6 @@ class SubmitApi(APIView):
         return Response(_view(job), status=202, headers={"Location": reverse("jobs_api:job", args=[job.id])})
 
 
-def _the_file(request: Request, *, limits: Any) -> tuple[bytes, str]:  # noqa: ANN401
-    files = [file for name in request.FILES for file in request.FILES.getlist(name)]
-    if len(files) > 1:
-        raise SeveralImages
-    file = request.FILES.get("image")
-    if file is None:
-        raise ImageMissing
-    uploads.check_size(file.size or 0, limits=limits)
-    return file.read(), file.name or ""
-
-
 def _fields(data: QueryDict) -> dict[str, Any]:
     twice = [name for name, values in data.lists() if len(values) > 1]
     if twice:
@@ -160,11 +149,7 @@ def _fields(data: QueryDict) -> dict[str, Any]:
 
 
 def _view(job: Job) -> dict[str, Any]:
-    try:
-        state = adapters.state_store().read(job.id)[0] if job.settled_at is None else None
-    except StateMissing:
-        state = None
-    return queries.job_view(job, state, sign=adapters.sign_link)
+    return queries.current_view(job, states=adapters.state_store(), sign=adapters.sign_link)
 
 
 class JobApi(APIView):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from jobs.errors import InvalidParameters, JobNotFound
+from jobs.errors import InvalidParameters, JobNotFound, StateMissing
 from jobs.models import Job
 from jobs.states import JobState, JobStatus, Stage, StoredImage
 
@@ -93,6 +93,15 @@ def job_views(jobs: Iterable[Job], *, states: JobStateStore, sign: SignLink) -> 
     listed = list(jobs)
     live = states.read_many([job.id for job in listed if job.settled_at is None])
     return [job_view(job, live.get(job.id), sign=sign) for job in listed]
+
+
+def current_view(job: Job, *, states: JobStateStore, sign: SignLink) -> dict[str, Any]:
+    """Return the view of one job as it is now."""
+    try:
+        state = states.read(job.id)[0] if job.settled_at is None else None
+    except StateMissing:
+        state = None
+    return job_view(job, state, sign=sign)
 
 
 def job_view(job: Job, state: JobState | None, *, sign: SignLink) -> dict[str, Any]:

@@ -7,16 +7,29 @@ import struct
 import unicodedata
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
-from jobs.errors import BadFilename, BadSide, EmptyFile, FileTooLarge, IncompleteImage, NotAnImage, TooManyPixels
+from jobs.errors import (
+    BadFilename,
+    BadSide,
+    EmptyFile,
+    FileTooLarge,
+    ImageMissing,
+    IncompleteImage,
+    NotAnImage,
+    SeveralImages,
+    TooManyPixels,
+)
 from jobs.operations import MAX_FILENAME, MEGAPIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from django.core.files.uploadedfile import UploadedFile
+    from django.utils.datastructures import MultiValueDict
 
     from jobs.operations import Limits, Operation
 
@@ -52,6 +65,22 @@ class Upload:
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+
+def the_file(files: MultiValueDict[str, UploadedFile[Any]], *, limits: Limits) -> tuple[bytes, str]:
+    """
+    Return the one uploaded photo and its name.
+
+    Raises ImageMissing, SeveralImages, EmptyFile or FileTooLarge.
+    """
+    sent = [file for name in files for file in files.getlist(name)]
+    if len(sent) > 1:
+        raise SeveralImages
+    file = files.get("image")
+    if file is None:
+        raise ImageMissing
+    check_size(file.size or 0, limits=limits)
+    return file.read(), file.name or ""
 
 
 def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:

@@ -8,5 +8,9 @@ app_name = "jobs"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("submit/<slug:operation>/", views.submit, name="submit"),
+    path("jobs/", views.history, name="list"),
+    path("jobs/<uuid:job_id>/", views.detail, name="detail"),
+    path("jobs/<uuid:job_id>/cancel/", views.cancel, name="cancel"),
     path("files/<str:signed>", views.file, name="file"),
 ]

@@ -3,27 +3,154 @@
 from __future__ import annotations
 
 import mimetypes
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, Http404, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.core.paginator import Paginator
+from django.http import FileResponse, Http404, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
 
-from jobs import adapters
-from jobs.errors import BadLink
+from billing.errors import InsufficientCredits
+from jobs import adapters, forms, queries, uploads
+from jobs.errors import BadLink, BadUpload, IllegalMove, InvalidParameters, JobError, JobNotFound
+from jobs.operations import OPERATIONS, UPSCALE
+from jobs.states import JobStatus
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from uuid import UUID
+
+    from django.http import HttpRequest, HttpResponse
+
+    from accounts.models import Account, User
+    from jobs.models import Job
+    from jobs.operations import Operation
+
+    class SignedInRequest(HttpRequest):
+        user: User
 
 
-@require_GET
+PAGE_SIZE = 24
+
+
+@require_safe
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "jobs/home.html", {})
+@never_cache
+def home(request: SignedInRequest) -> HttpResponse:
+    """Show the form of one operation."""
+    operation = OPERATIONS.get(request.GET.get("operation", ""), UPSCALE)
+    return render(request, "jobs/home.html", forms.form_view(operation, account=request.user.account))
 
 
-@require_GET
+@require_POST
+@login_required
+def submit(request: SignedInRequest, operation: str) -> HttpResponse:
+    """
+    Accept a photo from the form.
+
+    A script that asks for JSON is told where the job is (201), or what is wrong; a browser is sent there, or shown the
+    form again with the sentences in their places.
+    """
+    if operation not in OPERATIONS:
+        raise Http404
+    try:
+        job = _submit(request, OPERATIONS[operation])
+    except (JobError, InsufficientCredits) as error:
+        return _refuse(request, OPERATIONS[operation], error)
+    url = reverse("jobs:detail", args=[job.id])
+    return JsonResponse({"url": url}, status=201) if _wants_json(request) else redirect(url)
+
+
+def _submit(request: SignedInRequest, operation: Operation) -> Job:
+    service = adapters.job_service()
+    content, filename = uploads.the_file(request.FILES, limits=service.limits)
+    submission = service.understand(
+        account=request.user.account,
+        operation=operation,
+        values=forms.values(operation, request.POST),
+        content=content,
+        filename=filename,
+        idempotency_key=request.POST.get("idempotency_key", ""),
+    )
+    return service.submit(submission, now=timezone.now())
+
+
+def _refuse(request: SignedInRequest, operation: Operation, error: JobError | InsufficientCredits) -> HttpResponse:
+    errors = error.errors if isinstance(error, InvalidParameters) else {}
+    status = _status_of(error)
+    if _wants_json(request):
+        return JsonResponse({"code": error.code, "detail": str(error), "errors": errors}, status=status)
+    view = forms.form_view(operation, account=request.user.account, given=request.POST, errors=errors)
+    return render(request, "jobs/home.html", {**view, "problem": str(error)}, status=status)
+
+
+def _status_of(error: JobError | InsufficientCredits) -> int:
+    if isinstance(error, InsufficientCredits):
+        return 402
+    if isinstance(error, BadUpload):
+        return 400
+    return 503 if error.retryable else 422
+
+
+@require_safe
+@login_required
+@never_cache
+def detail(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    """Show one job; the page goes on by its socket, and without scripts by reloading itself."""
+    job = _find(request.user.account, job_id)
+    view = _readable(_view(job))
+    status = JobStatus(view["status"])
+    asked = [(name, value) for name, value in job.params.items() if value not in {None, "", False}]
+    context = {"job": view, "title": OPERATIONS[job.operation].title, "over": status.terminal, "params": asked}
+    return render(request, "jobs/detail.html", context)
+
+
+@require_POST
+@login_required
+def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    job = _find(request.user.account, job_id)
+    try:
+        adapters.job_service().cancel(job, now=timezone.now())
+    except IllegalMove as error:
+        messages.info(request, str(error))
+    return redirect("jobs:detail", job_id=job.id)
+
+
+@require_safe
+@login_required
+@never_cache
+def history(request: SignedInRequest) -> HttpResponse:
+    """List the account's jobs, newest first, by operation and status if asked."""
+    chosen = {
+        name: request.GET[name]
+        for name, choices in (("operation", list(OPERATIONS)), ("status", [each.value for each in JobStatus]))
+        if request.GET.get(name) in choices
+    }
+    jobs = queries.owned_by(request.user.account)
+    if "operation" in chosen:
+        jobs = jobs.filter(operation=chosen["operation"])
+    if "status" in chosen:
+        jobs = queries.with_status(jobs, JobStatus(chosen["status"]), states=adapters.state_store())
+    page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
+    views = queries.job_views(page.object_list, states=adapters.state_store(), sign=adapters.sign_link)
+    context = {
+        "jobs": [{**_readable(view), "title": OPERATIONS[view["operation"]].title} for view in views],
+        "page": page,
+        "chosen": chosen,
+        "query": urlencode(chosen) + "&" if chosen else "",
+        "operations": OPERATIONS.values(),
+        "statuses": [status.value for status in JobStatus],
+    }
+    return render(request, "jobs/list.html", context)
+
+
+@require_safe
 def file(request: HttpRequest, signed: str) -> FileResponse:  # noqa: ARG001 - the link itself is the permission
     """Serve what a signed link names."""
     try:
@@ -36,3 +163,24 @@ def file(request: HttpRequest, signed: str) -> FileResponse:  # noqa: ARG001 - t
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "private, max-age=3600, immutable"
     return response
+
+
+def _find(account: Account, job_id: UUID) -> Job:
+    try:
+        return queries.find_job(account=account, job_id=job_id)
+    except JobNotFound as error:
+        raise Http404 from error
+
+
+def _view(job: Job) -> dict[str, Any]:
+    return queries.current_view(job, states=adapters.state_store(), sign=adapters.sign_link)
+
+
+def _readable(view: dict[str, Any]) -> dict[str, Any]:
+    """Return the view with times that a template can format."""
+    times = {name: datetime.fromisoformat(view[name]) for name in ("created_at", "expires_at")}
+    return {**view, **times}
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.headers.get("Accept", "") == "application/json"

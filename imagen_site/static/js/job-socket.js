@@ -1,0 +1,51 @@
+// A socket of job snapshots that comes back by itself. Each message is a whole job; older versions are dropped.
+"use strict";
+
+function followJobs(path, { onJob, onConnection }) {
+  const newest = new Map();
+  // Told by the server: nobody is signed in, or there is no such job. Asking again would not help.
+  const final = new Set([4401, 4404]);
+  let delay = 500;
+  let stopped = false;
+  let socket = null;
+
+  function open() {
+    socket = new WebSocket(new URL(path, window.location.href.replace(/^http/, "ws")));
+    socket.addEventListener("open", () => {
+      delay = 500;
+      onConnection(true);
+    });
+    socket.addEventListener("message", (event) => {
+      const job = JSON.parse(event.data);
+      if (job.version <= (newest.get(job.job_id) ?? -1)) return;
+      newest.set(job.job_id, job.version);
+      onJob(job);
+    });
+    socket.addEventListener("close", (event) => {
+      if (stopped || final.has(event.code)) return;
+      onConnection(false);
+      window.setTimeout(open, delay * (0.5 + Math.random()));
+      delay = Math.min(delay * 2, 10000);
+    });
+  }
+
+  open();
+  return () => {
+    stopped = true;
+    socket.close();
+  };
+}
+
+const over = (job) => ["completed", "failed", "cancelled"].includes(job.status);
+
+// Fills one _status.html from a job.
+function showStatus(root, job) {
+  const find = (name) => root.querySelector(`[data-show="${name}"]`);
+  const working = job.status === "processing";
+  find("status").textContent = job.status;
+  find("status").dataset.status = job.status;
+  find("stage").textContent = working ? job.stage : "";
+  find("percent").textContent = working ? `${job.progress} %` : "";
+  find("progress").value = job.progress;
+  find("progress").hidden = over(job);
+}

@@ -1,0 +1,59 @@
+// Sends the form with a progress bar; without this file the browser sends the same form by itself.
+"use strict";
+
+const form = document.getElementById("submit");
+const button = document.getElementById("start");
+const problem = document.getElementById("problem");
+const bar = document.getElementById("upload");
+
+function fail(sentence) {
+  bar.hidden = true;
+  button.disabled = false;
+  problem.textContent = sentence;
+  problem.hidden = false;
+  problem.scrollIntoView({ block: "center" });
+}
+
+function answered(request) {
+  const kind = request.getResponseHeader("Content-Type") || "";
+  if (request.status === 201 && kind.startsWith("application/json")) {
+    window.location.assign(JSON.parse(request.responseText).url);
+    return;
+  }
+  if (kind.includes("json")) {
+    const answer = JSON.parse(request.responseText);
+    const fields = Object.entries(answer.errors || {}).map(([name, lines]) => `${name}: ${lines.join(" ")}`);
+    fail([answer.detail, ...fields].join(" "));
+    return;
+  }
+  fail(request.status === 403 ? "Your sign-in has ended. Reload the page and sign in." : "The site could not take the photo. Try again in a moment.");
+}
+
+form.addEventListener("submit", (event) => {
+  const file = document.getElementById("image").files[0];
+  if (!file) return;
+  event.preventDefault();
+  const most = Number(form.dataset.maxBytes);
+  if (file.size > most) {
+    fail(`The file has ${(file.size / 1048576).toFixed(1)} MB; at most ${Math.floor(most / 1048576)} MB are allowed.`);
+    return;
+  }
+  problem.hidden = true;
+  button.disabled = true;
+  bar.hidden = false;
+  const request = new XMLHttpRequest();
+  request.upload.addEventListener("progress", (sent) => {
+    if (sent.lengthComputable) document.getElementById("upload-progress").value = (100 * sent.loaded) / sent.total;
+  });
+  request.addEventListener("load", () => answered(request));
+  request.addEventListener("error", () => fail("The connection broke. Try again: nothing is done or charged twice."));
+  request.open("POST", form.action);
+  request.setRequestHeader("Accept", "application/json");
+  request.send(new FormData(form));
+});
+
+// Coming back by the browser's own button shows the page as it was left.
+window.addEventListener("pageshow", () => {
+  button.disabled = false;
+  bar.hidden = true;
+});
