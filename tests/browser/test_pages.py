@@ -1,0 +1,237 @@
+"""The main job by hand, as a person does it."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+from skimage import data
+
+from tests.browser.conftest import sign_in
+from tests.running_site import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, Download, Page
+
+    from tests.running_site import RunningSite
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.triton,
+    pytest.mark.processes,
+    pytest.mark.xdist_group("triton"),
+    pytest.mark.timeout(180),
+]
+LONG = 60_000
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "astronaut.jpg"
+    Image.fromarray(data.astronaut()).save(path, "JPEG", quality=92)
+    return path
+
+
+@pytest.fixture
+def small_photo(tmp_path: Path) -> Path:
+    path = tmp_path / "small.jpg"
+    Image.fromarray(data.coffee()).resize((96, 64)).save(path, "JPEG", quality=92)
+    return path
+
+
+def watch_status(page: Page) -> None:
+    """Note every text that the status line shows, from the first moment on."""
+    page.add_init_script("""
+        window.seen = [];
+        document.addEventListener("DOMContentLoaded", () => {
+            const line = document.querySelector(".line");
+            if (line) new MutationObserver(() => window.seen.push(line.textContent.replace(/\\s+/g, " ").trim()))
+                .observe(line, {subtree: true, childList: true, characterData: true});
+        });
+    """)
+
+
+class TestTheMainJob:
+    def test_drop_watch_see_and_download(self, page: Page, site: RunningSite, photo: Path) -> None:
+        watch_status(page)
+        page.goto(site.url)
+        # A real drop, as from a file manager.
+        transfer = page.evaluate_handle(
+            """async (bytes) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes)], "astronaut.jpg", {type: "image/jpeg"}));
+                return transfer;
+            }""",
+            list(photo.read_bytes()),
+        )
+        page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+        expect(page.locator("#chosen")).to_be_visible()
+        expect(page.locator("#chosen-facts")).to_contain_text("512 × 512")
+        page.get_by_role("button", name="Upscale").click()
+        page.wait_for_url("**/jobs/*/")
+        expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=LONG)
+
+        seen: list[str] = page.evaluate("window.seen")
+        percentages = [int(text.split()[-2]) for text in seen if text.endswith("%")]
+        assert len(set(percentages)) >= 2, seen
+        assert percentages == sorted(percentages)
+        assert any("inferring" in text for text in seen)
+        page.wait_for_function("document.getElementById('result').naturalWidth === 2048", timeout=LONG)
+        expect(page.locator("#result-facts")).to_contain_text("2048 × 2048")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        assert downloaded(download.value).size == (2048, 2048)
+        assert download.value.suggested_filename == "astronaut-upscale.jpg"
+        take_screenshot(page)
+
+    def test_remove_the_background(self, page: Page, site: RunningSite, photo: Path) -> None:
+        page.get_by_role("link", name="Remove background").click()
+        page.get_by_label("Photo", exact=True).set_input_files(photo)
+        page.get_by_role("button", name="Remove background").click()
+        expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=LONG)
+
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        alpha = downloaded(download.value).getchannel("A")
+        assert alpha.getpixel((256, 350)) > 230  # the suit
+        assert alpha.getpixel((350, 20)) < 25  # beside the head
+
+
+class TestAJobThatIsCancelled:
+    def test_says_so_and_offers_no_download(self, page: Page, site: RunningSite, tmp_path: Path) -> None:
+        path = tmp_path / "large.jpg"
+        Image.fromarray(data.astronaut()).resize((900, 900)).save(path, "JPEG")
+        page.get_by_label("Photo", exact=True).set_input_files(path)
+        page.get_by_role("button", name="Upscale").click()
+        page.wait_for_url("**/jobs/*/")
+
+        page.get_by_role("button", name="Cancel").click()
+
+        expect(page.locator("[data-show=status]")).to_have_text("cancelled", timeout=LONG)
+        expect(page.get_by_role("button", name="Download")).to_be_hidden()
+        expect(page.get_by_text("There is no result.")).to_be_visible()
+
+
+class TestAFileThatIsNoPhoto:
+    def test_is_refused_in_a_sentence_on_the_same_page(
+        self, page: Page, site: RunningSite, tmp_path: Path, complaints: list[str]
+    ) -> None:
+        path = tmp_path / "photo.png"
+        path.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+        page.get_by_label("Photo", exact=True).set_input_files(path)
+
+        page.get_by_role("button", name="Upscale").click()
+
+        expect(page.get_by_role("alert")).to_contain_text("not an image we can read")
+        expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
+        # The browser itself notes every answer of 400 in the console.
+        complaints.clear()
+
+
+class TestTheList:
+    def test_shows_a_job_that_another_window_sends_live(
+        self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path
+    ) -> None:
+        job_id = site.submit("upscale", small_photo.read_bytes(), filename="first.jpg")["job_id"]
+        page.goto(f"{site.url}/jobs/")
+        expect(page.locator(f"[data-job='{job_id}'] [data-show=status]")).to_have_text("completed", timeout=LONG)
+
+        site.submit("upscale", small_photo.read_bytes(), filename="second.jpg")
+
+        page.get_by_text("There are new jobs").click(timeout=LONG)
+        expect(page.get_by_role("link", name="second.jpg").first).to_be_visible()
+
+    def test_filters_by_operation_and_status(self, page: Page, site: RunningSite, small_photo: Path) -> None:
+        job_id = str(site.submit("background/remove", small_photo.read_bytes(), filename="cut.jpg")["job_id"])
+        site.wait_for(job_id)
+        page.goto(f"{site.url}/jobs/")
+
+        page.get_by_label("Operation").select_option("background_remove")
+        page.get_by_label("Status").select_option("completed")
+        page.get_by_role("button", name="Show").click()
+
+        expect(page.locator(f"[data-job='{job_id}']")).to_be_visible()
+        expect(page.get_by_text("Upscale ·")).to_have_count(0)
+
+
+class TestWithoutScripts:
+    def test_submitting_and_reading_work(self, chromium: Browser, site: RunningSite, small_photo: Path) -> None:
+        context = chromium.new_context(java_script_enabled=False)
+        page = context.new_page()
+        sign_in(page, site)
+        page.get_by_label("Photo", exact=True).set_input_files(small_photo)
+        page.get_by_role("button", name="Upscale").click()
+
+        # The page reloads itself until the job is over.
+        expect(page.locator("[data-show=status]")).to_have_text("completed", timeout=LONG)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        assert downloaded(download.value).size == (384, 256)
+        context.close()
+
+
+class TestAConnectionThatBreaks:
+    def test_is_said_and_comes_back_with_the_newest_state(
+        self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path, complaints: list[str]
+    ) -> None:
+        site.stop_process("worker")
+        job_id = str(site.submit("upscale", small_photo.read_bytes())["job_id"])
+        page.goto(f"{site.url}/jobs/{job_id}/")
+        expect(page.locator("[data-show=status]")).to_have_text("queued")
+
+        site.stop_process("web")
+        expect(page.get_by_text("The connection was lost")).to_be_visible(timeout=LONG)
+        site.start_web()
+        site.start_worker()
+
+        expect(page.locator("[data-show=status]")).to_have_text("completed", timeout=LONG)
+        expect(page.get_by_text("The connection was lost")).to_be_hidden()
+        complaints.clear()
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_fits_a_phone_in_both_themes(self, chromium: Browser, site: RunningSite, scheme: str) -> None:
+        context = chromium.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+        page = context.new_page()
+        sign_in(page, site)
+
+        widths = {}
+        for path in ("/", "/?operation=background_remove", "/jobs/", "/account/", "/account/credits/", "/nowhere"):
+            page.goto(site.url + path)
+            widths[path] = page.evaluate("document.documentElement.scrollWidth")
+
+        assert set(widths.values()) == {360}, widths
+        context.close()
+
+    def test_can_be_used_by_keyboard_alone(self, page: Page, site: RunningSite) -> None:
+        page.goto(site.url)
+
+        reached = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+
+        assert {"image", "field-scale", "start", "Jobs", "Sign out"} <= set(reached)
+
+
+def downloaded(download: Download) -> Image.Image:
+    """Return what was downloaded, decoded to its last pixel."""
+    image = Image.open(io.BytesIO(download.path().read_bytes()))
+    image.load()
+    return image
+
+
+def take_screenshot(page: Page) -> None:
+    """Keep the README's picture, when told to: docs/screenshot.jpg."""
+    if not os.environ.get("IMAGEN_SCREENSHOTS"):
+        return
+    content = page.screenshot(full_page=True, type="jpeg", quality=80)
+    assert Image.open(io.BytesIO(content)).width == 1280
+    (ROOT / "docs/screenshot.jpg").write_bytes(content)
