@@ -164,7 +164,7 @@ def _from_state(state: JobState) -> dict[str, Any]:
         "preview": _data_uri(state.preview),
         "error": {"code": state.error_code, "message": state.error_message} if state.error_code else None,
         "engine": dict(state.engine) if state.engine is not None else None,
-        "timings": dict(state.timings or {}),
+        "timings": dict(state.timings),
         "updated_at": state.updated_at.isoformat(),
         "completed_at": state.updated_at.isoformat() if state.status.terminal else None,
         "output": state.output,

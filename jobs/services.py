@@ -268,6 +268,6 @@ def _outcome(state: JobState) -> dict[str, Any]:
             "progress": state.progress,
             "output": state.output.as_json() if state.output else None,
             "engine": dict(state.engine) if state.engine is not None else None,
-            "timings": dict(state.timings or {}),
+            "timings": dict(state.timings),
         },
     }

@@ -8,7 +8,7 @@ queued -> processing -> completed; failed and cancelled from either of the first
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ class JobState:
     error_code: str = ""
     error_message: str = ""
     # Seconds spent per stage; "queued" is the wait before the first claim.
-    timings: Mapping[str, float] | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
     history: tuple[StageChange, ...] = ()
 
     def claim(self, *, now: datetime, lease: timedelta, max_attempts: int) -> JobState:
@@ -151,7 +151,7 @@ class JobState:
     def _begin(self, *, now: datetime, lease: timedelta, max_attempts: int) -> JobState:
         if self.attempt >= max_attempts:
             raise AttemptsExhausted(f"The job was begun {self.attempt} times and never finished.")
-        timings = dict(self.timings or {})
+        timings = dict(self.timings)
         timings.setdefault("queued", (now - self.created_at).total_seconds())
         return self._move(
             JobStatus.PROCESSING,
@@ -179,6 +179,8 @@ class JobState:
         preview: bytes | None = None,
     ) -> JobState:
         """Renew the lease and say how far the work is: fraction is 0 to 1 of this stage; the percentage never falls."""
+        if self.status is not JobStatus.PROCESSING:
+            raise IllegalMove(f"A job that is {self.status} has no progress to report.")
         low, high = _STAGE_PERCENT[stage]
         percent = low + int((high - low) * min(max(fraction, 0.0), 1.0))
         if preview is not None and len(preview) > MAX_PREVIEW_BYTES:
@@ -200,7 +202,7 @@ class JobState:
         engine: Mapping[str, Any],
         timings: Mapping[str, float],
     ) -> JobState:
-        spent = {**(self.timings or {}), **timings}
+        spent = {**self.timings, **timings}
         return self._move(
             JobStatus.COMPLETED,
             Stage.DONE,
@@ -301,7 +303,7 @@ def to_json(state: JobState) -> dict[str, Any]:
         "output": state.output.as_json() if state.output else None,
         "engine": dict(state.engine) if state.engine is not None else None,
         "error": {"code": state.error_code, "message": state.error_message} if state.error_code else None,
-        "timings": dict(state.timings or {}),
+        "timings": dict(state.timings),
         "history": [
             {"stage": line.stage.value, "status": line.status.value, "version": line.version, "at": line.at.isoformat()}
             for line in state.history

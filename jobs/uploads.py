@@ -6,6 +6,7 @@ import io
 import struct
 import unicodedata
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ _UNREADABLE = (
     ValueError,
     SyntaxError,
     EOFError,
+    # The AVIF decoder's word for anything it does not like.
+    RuntimeError,
     struct.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
@@ -103,7 +106,7 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
                 f"The photo is {width:,} x {height:,} pixels; each side must have "
                 f"{limits.min_side:,} to {limits.max_side:,}.",
             )
-    if not _COMPLETE[kind](content):
+    if not _is_complete(kind, content):
         raise IncompleteImage("The file ends too early: part of the photo is missing. Was the transfer cut off?")
     return Upload(filename=filename, content=content, width=width, height=height, format=kind.lower())
 
@@ -140,14 +143,25 @@ def check_output(upload: Upload, *, operation: Operation, params: Mapping[str, o
 
 
 def _read_header(content: bytes) -> tuple[str, int, int]:
+    with _reading(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        kind, (width, height) = str(image.format), image.size
+        return kind, *((height, width) if _turned(image) else (width, height))
+
+
+def _is_complete(kind: str, content: bytes) -> bool:
+    with _reading():
+        return _COMPLETE[kind](content)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn whatever the library says of a file that it cannot read into our own refusals."""
     try:
         with warnings.catch_warnings():
+            # It warns of every oddity of a TIFF; and of a size beyond its own limit, which is higher than ours.
             warnings.simplefilter("ignore")
-            # Our own limit comes next and is lower than the one that Pillow only warns of.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                kind, (width, height) = str(image.format), image.size
-                return kind, *((height, width) if _turned(image) else (width, height))
+            yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels("The photo's header claims more pixels than any photo we take.") from error
     except _UNREADABLE as error:
@@ -156,13 +170,14 @@ def _read_header(content: bytes) -> tuple[str, int, int]:
 
 def _turned(image: Image.Image) -> bool:
     """Tell whether the EXIF orientation swaps the sides."""
+    if image.format == "TIFF":
+        # Pillow has swapped them itself, since it turns a TIFF while loading.
+        return False
     # Not image.getexif(): for a PNG without EXIF before its pixels that decodes the whole picture.
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif") or b"")
         tag = exif.get(_ORIENTATION)
-        if tag is None and image.format == "TIFF":
-            tag = image.getexif().get(_ORIENTATION)
     except _UNREADABLE:
         return False
     return tag in {5, 6, 7, 8}
@@ -226,20 +241,25 @@ def _tiff_complete(content: bytes) -> bool:
 
 
 def _boxes_complete(content: bytes) -> bool:
-    return all(end <= len(content) for end in _box_ends(content))
+    boxes = dict(_boxes(content))
+    # Cut between two boxes, every box that is left is whole: the one with the pixels must be among them.
+    return (b"mdat" in boxes or b"idat" in content) and all(end <= len(content) for end in boxes.values())
 
 
-def _box_ends(content: bytes) -> Iterator[int]:
-    """Yield where each top-level ISO base media box (ISO/IEC 14496-12) ends; a cut one ends past the content."""
+def _boxes(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield each top-level ISO base media box (ISO/IEC 14496-12): its type and where it ends, a cut one too far."""
     position = 0
     while position + 8 <= len(content):
         size = int.from_bytes(content[position : position + 4])
         if size == 1:
             size = int.from_bytes(content[position + 8 : position + 16])
+        kind = content[position + 4 : position + 8]
         if size == 0:
+            # It reaches to the end of the file, wherever that is.
+            yield kind, len(content)
             return
         position += max(size, 8)
-        yield position
+        yield kind, position
 
 
 _COMPLETE: Mapping[str, Callable[[bytes], bool]] = {

@@ -49,7 +49,7 @@ class TestAJobThatWorks:
         assert world.images.read(state.output.path) == b"result"
         assert (state.progress, state.stage) == (100, Stage.DONE)
         assert state.engine == INFO["engine"]
-        assert set(state.timings or {}) == {"queued", "downloading", "inferring", "uploading"}
+        assert set(state.timings) == {"queued", "downloading", "inferring", "uploading"}
         assert billing.services.charged(str(job.id)) == job.credits
         assert billing.services.balance(rich).held == 0
 

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.prices import PRICES
+from jobs.errors import InvalidParameters
+from jobs.operations import BACKGROUND_REMOVE, OPERATIONS, UPSCALE, Operation
+
+EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=str)
+
+
+def sentence(operation: Operation, **values: Any) -> str:
+    with pytest.raises(InvalidParameters) as refusal:
+        operation.clean(values)
+    ((_, sentences),) = refusal.value.errors.items()
+    return " ".join(sentences)
+
+
+class TestTheNames:
+    def test_are_those_of_the_design(self) -> None:
+        names = {each.name: (each.path, each.topic, each.model) for each in OPERATIONS.values()}
+
+        assert names["upscale"] == ("upscale", "upscale-jobs", "upscale")
+        assert names["background_remove"] == ("background/remove", "background-remove-jobs", "background_remove")
+
+    @EVERY
+    def test_have_a_price(self, operation: Operation) -> None:
+        assert PRICES.price(operation.name, input_pixels=1, output_pixels=1) >= 1
+
+
+class TestDefaults:
+    def test_are_filled_in(self) -> None:
+        cleaned = UPSCALE.clean({})
+
+        assert (cleaned["scale"], cleaned["format"], cleaned["metadata"]) == (4, "auto", "strip")
+        assert cleaned["engine"] == "auto"
+        assert cleaned["seed"] is None
+
+    @EVERY
+    def test_stand_for_an_empty_field(self, operation: Operation) -> None:
+        empty = {parameter.name: " " for parameter in operation.parameters}
+
+        assert operation.clean(empty) == operation.clean({})
+
+    @EVERY
+    def test_are_values_that_would_be_accepted(self, operation: Operation) -> None:
+        defaults = operation.clean({})
+
+        assert operation.clean(defaults) == defaults
+
+
+class TestAValue:
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("scale", "2", 2),
+            ("scale", 4, 4),
+            ("guidance_scale", "7.5", 7.5),
+            ("guidance_scale", 7, 7.0),
+            ("steps", " 30 ", 30),
+            ("seed", "4294967295", 4294967295),
+            ("reproducible", "on", True),
+            ("reproducible", False, False),
+            ("prompt", "a boat", "a boat"),
+            ("engine", "realesr-animevideov3", "realesr-animevideov3"),
+        ],
+    )
+    def test_is_read_from_text_and_from_json(self, name: str, text: Any, value: Any) -> None:
+        assert UPSCALE.clean({name: text})[name] == value
+
+    @pytest.mark.parametrize(("text", "color"), [("#fff", "#ffffff"), ("A0b1C2", "#a0b1c2"), ("#123456", "#123456")])
+    def test_that_is_a_colour_is_written_out(self, text: str, color: str) -> None:
+        assert BACKGROUND_REMOVE.clean({"bg_color": text})["bg_color"] == color
+
+    @pytest.mark.parametrize(
+        ("name", "value", "says"),
+        [
+            ("scale", 3, "3 is not one of 2, 4."),
+            ("scale", True, "True is not one of 2, 4."),
+            ("scale", "4.0", "'4.0' is not one of 2, 4."),
+            ("steps", "3.7", "not a whole number"),
+            ("steps", "1_0", "not a whole number"),
+            ("steps", True, "not a whole number"),
+            ("steps", 0, "0 is outside 1 to 100."),
+            ("seed", 2**32, "outside 0 to"),
+            ("seed", "9" * 50, "not a whole number"),
+            ("guidance_scale", "nan", "not a number"),
+            ("guidance_scale", float("nan"), "outside 0 to 20"),
+            ("guidance_scale", float("inf"), "outside 0 to 20"),
+            ("guidance_scale", [1], "not a number"),
+            ("quality", 101, "outside 1 to 100"),
+            ("prompt", "x" * 1001, "1,001 characters; at most 1,000"),
+            ("prompt", "a\x00b", "NUL"),
+            ("prompt", 5, "not text"),
+            ("engine", "../../etc", "not a name of an engine"),
+            ("reproducible", "maybe", "not true or false"),
+            ("strength", 0.5, "no such parameter"),
+        ],
+    )
+    def test_that_is_wrong_is_refused_in_a_sentence(self, name: str, value: Any, says: str) -> None:
+        assert says in sentence(UPSCALE, **{name: value})
+
+    def test_that_is_wrong_does_not_hide_the_next(self) -> None:
+        with pytest.raises(InvalidParameters) as refusal:
+            UPSCALE.clean({"scale": 3, "quality": 0, "colour": "red"})
+
+        assert set(refusal.value.errors) == {"scale", "quality", "colour"}
+
+    @given(
+        st.dictionaries(
+            st.sampled_from([p.name for p in UPSCALE.parameters]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+                st.lists,
+                max_leaves=3,
+            ),
+        )
+    )
+    def test_whatever_it_is_is_cleaned_or_refused(self, values: dict[str, Any]) -> None:
+        try:
+            cleaned = UPSCALE.clean(values)
+        except InvalidParameters:
+            return
+        assert UPSCALE.clean(cleaned) == cleaned
+
+
+class TestTheSchema:
+    @EVERY
+    def test_lists_every_parameter_with_its_limits(self, operation: Operation) -> None:
+        properties = operation.schema()["properties"]
+
+        assert set(properties) == {parameter.name for parameter in operation.parameters}
+        for parameter in operation.parameters:
+            assert properties[parameter.name].get("minimum") == parameter.minimum
+            assert properties[parameter.name].get("default") == parameter.default
+            assert properties[parameter.name]["description"]
+
+    @EVERY
+    def test_agrees_with_what_is_accepted(self, operation: Operation) -> None:
+        for name, schema in operation.schema()["properties"].items():
+            for value in schema.get("enum", [schema[end] for end in ("minimum", "maximum") if end in schema]):
+                assert operation.clean({name: value})[name] == value
+            for beyond in [schema[end] + step for end, step in (("minimum", -1), ("maximum", 1)) if end in schema]:
+                assert "outside" in sentence(operation, **{name: beyond})
+
+
+class TestTheOutputsSize:
+    def test_is_known_before_any_work(self) -> None:
+        assert UPSCALE.output_size(100, 50, {"scale": 4}) == (400, 200)
+        assert UPSCALE.output_size(100, 50, {"scale": 2}) == (200, 100)
+        assert BACKGROUND_REMOVE.output_size(100, 50, {}) == (100, 50)

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import pillow_heif
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
+
+from jobs import uploads
+from jobs.errors import (
+    BadFilename,
+    BadSide,
+    BadUpload,
+    EmptyFile,
+    FileTooLarge,
+    IncompleteImage,
+    NotAnImage,
+    TooManyPixels,
+)
+from jobs.operations import UPSCALE, Limits
+from jobs.tests.conftest import png
+
+LIMITS = Limits()
+PHOTO = Image.fromarray(data.coffee()).resize((120, 80))
+EVERY_FORMAT = pytest.mark.parametrize("kind", uploads.FORMATS)
+pillow_heif.register_heif_opener()
+
+
+def encoded(kind: str, picture: Image.Image = PHOTO, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def inspect(content: bytes, filename: str = "photo.png") -> uploads.Upload:
+    return uploads.inspect(content, filename=filename, limits=LIMITS)
+
+
+class TestAPhoto:
+    @EVERY_FORMAT
+    def test_of_each_format_is_taken_with_its_size(self, kind: str) -> None:
+        upload = inspect(encoded(kind))
+
+        assert (upload.width, upload.height, upload.format) == (120, 80, kind.lower())
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_is_measured_upright(self, kind: str, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+
+        upload = inspect(encoded(kind, exif=exif.tobytes()))
+
+        turned = orientation >= 5
+        assert (upload.width, upload.height) == ((80, 120) if turned else (120, 80))
+
+    def test_with_something_behind_its_end_is_still_a_photo(self) -> None:
+        assert inspect(encoded("JPEG") + b"a motion photo's film").format == "jpeg"
+
+    @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])
+    def test_of_any_mode_is_taken(self, mode: str) -> None:
+        picture = Image.new(mode, (64, 48))
+
+        assert inspect(encoded("PNG", picture)).width == 64
+
+
+class TestATruncatedFile:
+    @EVERY_FORMAT
+    def test_is_refused_wherever_it_was_cut(self, kind: str) -> None:
+        content = encoded(kind)
+
+        for cut in range(0, len(content) - 1, max(1, len(content) // 150)):
+            with pytest.raises((IncompleteImage, NotAnImage, EmptyFile)):
+                inspect(content[:cut])
+
+    def test_is_not_saved_by_the_end_of_its_thumbnail(self) -> None:
+        thumbnail = encoded("JPEG", PHOTO.resize((60, 40)))
+        whole = encoded("JPEG")
+        segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+        with_thumbnail = whole[:2] + segment + whole[2:]
+
+        assert inspect(with_thumbnail).width == 120
+        with pytest.raises(IncompleteImage):
+            inspect(with_thumbnail[: len(with_thumbnail) - 500])
+
+
+class TestWhatIsNoPhoto:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"x",
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            b"<!doctype html><script>alert(1)</script>",
+            b"%PDF-1.7\n",
+            b"PK\x03\x04" + bytes(100),
+            b"\x89PNG\r\n\x1a\n" + bytes(64),
+            b"\xff\xd8\xff\xe0" + bytes(64),
+            b"GIF89a" + bytes(20),
+            b"RIFF\x10\x00\x00\x00WEBPVP8 " + bytes(16),
+        ],
+    )
+    def test_is_refused_with_what_we_take(self, content: bytes) -> None:
+        with pytest.raises(BadUpload) as refusal:
+            inspect(content)
+
+        assert isinstance(refusal.value, NotAnImage | IncompleteImage | BadSide)
+
+    def test_is_an_empty_file(self) -> None:
+        with pytest.raises(EmptyFile):
+            inspect(b"")
+
+    @pytest.mark.parametrize("kind", ["ICO", "PPM", "TGA", "PCX"])
+    def test_is_another_format_that_the_library_could_read(self, kind: str) -> None:
+        with pytest.raises(NotAnImage):
+            inspect(encoded(kind, PHOTO.convert("RGB")))
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.sampled_from(uploads.FORMATS), st.integers(0, 10**6), st.binary(min_size=1, max_size=12))
+    def test_never_raises_anything_but_a_refusal(self, kind: str, where: int, noise: bytes) -> None:
+        content = bytearray(_SMALL[kind])
+        start = where % len(content)
+        content[start : start + len(noise)] = noise
+
+        try:
+            inspect(bytes(content))
+        except BadUpload:
+            return
+
+    @given(st.binary(max_size=300))
+    def test_never_raises_for_random_bytes(self, content: bytes) -> None:
+        with pytest.raises(BadUpload):
+            inspect(content)
+
+
+_SMALL = {kind: encoded(kind, PHOTO.resize((40, 36))) for kind in uploads.FORMATS}
+
+
+def png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+
+
+class TestLimits:
+    @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (8_000, 8_000)])
+    def test_refuse_a_bomb_by_its_header(self, width: int, height: int) -> None:
+        with pytest.raises((TooManyPixels, NotAnImage)):
+            inspect(png_header(width, height))
+
+    def test_refuse_a_gif_bomb_by_its_header(self) -> None:
+        with pytest.raises((TooManyPixels, NotAnImage)):
+            inspect(b"GIF89a" + struct.pack("<HH", 65535, 65535) + bytes(3) + b",;")
+
+    def test_say_both_numbers_of_pixels(self) -> None:
+        with pytest.raises(TooManyPixels, match=r"51\.0 megapixels; at most 50 "):
+            inspect(png_header(10_000, 5_100))
+
+    def test_let_fifty_megapixels_in(self) -> None:
+        assert inspect(png_header(10_000, 5_000)).pixels == 50_000_000
+
+    def test_say_both_numbers_of_bytes(self) -> None:
+        with pytest.raises(FileTooLarge, match=r"31\.0 MB; at most 30 MB"):
+            uploads.check_size(31 * 2**20, limits=LIMITS)
+
+    @pytest.mark.parametrize(("width", "height"), [(31, 100), (100, 31), (20_001, 40)])
+    def test_refuse_a_side_and_name_it(self, width: int, height: int) -> None:
+        with pytest.raises(BadSide, match=f"{width:,} x {height:,}"):
+            inspect(png_header(width, height))
+
+    @pytest.mark.parametrize(("width", "height"), [(32, 32), (20_000, 32)])
+    def test_let_the_extremes_in(self, width: int, height: int) -> None:
+        assert inspect(png_header(width, height)).width == width
+
+    @pytest.mark.parametrize(("width", "height", "scale"), [(2_000, 2_000, 4), (4_000, 4_000, 2)])
+    def test_of_the_result_let_the_promise_in(self, width: int, height: int, scale: int) -> None:
+        upload = inspect(png_header(width, height))
+
+        uploads.check_output(upload, operation=UPSCALE, params={"scale": scale}, limits=LIMITS)
+
+    @pytest.mark.parametrize(("width", "height", "scale"), [(2_001, 2_000, 4), (4_001, 4_000, 2)])
+    def test_of_the_result_name_both_numbers(self, width: int, height: int, scale: int) -> None:
+        upload = inspect(png_header(width, height))
+
+        with pytest.raises(TooManyPixels, match=r"64\.0 megapixels; at most 64 "):
+            uploads.check_output(upload, operation=UPSCALE, params={"scale": scale}, limits=LIMITS)
+
+
+class TestAFilename:
+    @pytest.mark.parametrize(
+        "name", ["a/b.png", "..\\a.png", "/etc/passwd", "..", ".", "", "a\nb.png", "a\x00.png", "x" * 300]
+    )
+    def test_that_is_a_path_too_long_or_unprintable_is_refused(self, name: str) -> None:
+        with pytest.raises(BadFilename):
+            inspect(png(), filename=name)
+
+    @pytest.mark.parametrize(
+        "name", ["a.png", "Bildschirmfoto um 3.04.05\u202fPM.png", "слон 🐘.jpg", "x" * 200, 'a"b.png']
+    )
+    def test_that_people_really_have_is_taken(self, name: str) -> None:
+        assert inspect(png(), filename=name).filename == name
