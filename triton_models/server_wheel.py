@@ -175,3 +175,19 @@ def _check_libraries(files: ServerFiles) -> None:
         missing = done.stderr.split("shared libraries: ")[1].split(":")[0]
         hint = f" (on Debian and Ubuntu: apt install libpython{_PYTHON})" if missing.startswith("libpython") else ""
         raise LocalServerError(f"Triton's Python backend needs {missing}, which this machine lacks{hint}.")
+
+
+def main() -> int:
+    """Fetch the server ahead of the first start, so that whoever waits sees what for."""
+    try:
+        check_platform()
+        files = fetch(cache_folder())
+    except LocalServerError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"Triton is in {files.root}.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

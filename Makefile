@@ -1,0 +1,74 @@
+# Imagen on one machine. README.md says what each part does.
+#   make run     serve the site, its worker and its model server until Ctrl-C
+#   make test    run every test
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Any Python from 3.8 on may do the setting up; it looks for a 3.11 or 3.12 to build with, unless PYTHON names one.
+SET_UP := $(shell command -v python3 || echo python3) -m requirements.environments $(if $(PYTHON),--python $(PYTHON))
+VENV := .venv/bin
+MODELS := .venv-models/bin
+
+PORT ?= 8000
+TRITON_HTTP_PORT ?= 8100
+TRITON_GRPC_PORT ?= 8101
+TRITON_METRICS_PORT ?= 8102
+# With a Triton of one's own (TRITON_URL) none is installed or started here.
+RUN_PARTS := site $(if $(TRITON_URL),,models-light model-server)
+
+.PHONY: help run test test-fast lint types bench lock models clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+run:
+	@$(SET_UP) $(RUN_PARTS)
+	@setpriv --pdeathsig TERM $(VENV)/python -m imagen_site.local.run --port $(PORT) \
+	  --triton-http-port $(TRITON_HTTP_PORT) --triton-grpc-port $(TRITON_GRPC_PORT) --triton-metrics-port $(TRITON_METRICS_PORT)
+
+# Tests that share the real model server stay in one process of the two.
+test:
+	@$(SET_UP) dev models-dev model-server test-programs
+	$(VENV)/python -m pytest -n 2 --dist loadgroup
+	$(MODELS)/python -m pytest -c triton_models/pytest.ini -p tests.no_skips triton_models
+
+test-fast:
+	@$(SET_UP) dev
+	$(VENV)/python -m pytest -n 2 -m "not triton and not browser and not processes and not postgres"
+
+lint:
+	@$(SET_UP) dev
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/lint-imports
+
+types:
+	@$(SET_UP) dev models-dev
+	$(VENV)/mypy
+	$(VENV)/mypy --config-file triton_models/mypy.ini --python-executable $(MODELS)/python
+
+bench:
+	@$(SET_UP) dev models-dev model-server
+	$(VENV)/python -m bench
+
+# torch stays out of the locks (requirements/torch.txt says why).
+UV_COMPILE := $(VENV)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+  --no-emit-index-url --no-emit-find-links --no-header
+WITHOUT_TORCH := --override <(echo "torch ; sys_platform == 'never'")
+
+lock:
+	@$(SET_UP) dev
+	$(UV_COMPILE) pyproject.toml -o requirements/site.lock
+	$(UV_COMPILE) pyproject.toml --extra dev -c requirements/site.lock -o requirements/dev.lock
+	for level in light dev full; do \
+	  $(UV_COMPILE) --group models-$$level $(WITHOUT_TORCH) -o requirements/models-$$level.lock || exit 1; done
+
+models:
+	@$(SET_UP) models-full model-server
+
+# The data in var/ stays: it is the user's.
+clean:
+	rm -rf .venv .venv-models .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The local profile's one command: every process of the site on one machine, under supervisor."""
