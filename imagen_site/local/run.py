@@ -17,8 +17,8 @@ import subprocess
 import sys
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_site import config
@@ -27,6 +27,7 @@ from imagen_site.local.programs import STOP_SECONDS, TritonPorts, site_programs,
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from imagen_site.config import Config
 
@@ -100,23 +101,29 @@ def refuse_taken(port: int, triton: TritonPorts | None) -> None:
 
 
 def _prepare(environment: Mapping[str, str]) -> None:
-    for what, command in {
-        "database": ["migrate", "-v0"],
-        "static files": ["collectstatic", "--noinput", "-v0"],
-        "demo account": ["create_demo"],
-    }.items():
-        began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=config.ROOT,
-            env={**environment, "LOG_LEVEL": "WARNING"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CannotRun(f"The {what} could not be prepared:\n{(done.stderr or done.stdout).strip()[-3000:]}")
-        _say(f"{what}: {done.stdout.strip() or 'ready'} ({time.monotonic() - began:.1f} s)")
+    def database_and_account() -> None:
+        _manage("database", ["migrate", "-v0"], environment)
+        _manage("demo account", ["create_demo"], environment)
+
+    with ThreadPoolExecutor(2) as pool:
+        static_files = pool.submit(_manage, "static files", ["collectstatic", "--noinput", "-v0"], environment)
+        pool.submit(database_and_account).result()
+        static_files.result()
+
+
+def _manage(what: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=config.ROOT,
+        env={**environment, "LOG_LEVEL": "WARNING"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CannotRun(f"The {what} could not be prepared:\n{(done.stderr or done.stdout).strip()[-3000:]}")
+    _say(f"{what}: {done.stdout.strip() or 'ready'} ({time.monotonic() - began:.1f} s)")
 
 
 def _serve(settings: Config, environment: Mapping[str, str], *, port: int, triton: TritonPorts | None) -> int:
