@@ -2,7 +2,10 @@
 
 import os
 import secrets
+import tempfile
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -149,12 +152,12 @@ def _local_secret(reader: _Reader, var_dir: Path) -> str | None:
         return None
     path = var_dir / "secret_key"
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # Exclusive, so that of two processes that start together one makes the key and the other reads it.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    if not path.exists():
+        # Of two processes that start together one makes the key, whole from its first moment; both read that one.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as file, suppress(FileExistsError):
             file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+            file.flush()
+            os.link(file.name, path)
     return path.read_text()
 
 
@@ -204,7 +207,10 @@ def _rate(text: str) -> str:
 
 
 def _database(text: str) -> Mapping[str, object]:
-    parsed = dict(environ.Env.db_url_config(text))
-    if "ENGINE" not in parsed:
+    with warnings.catch_warnings():
+        # It warns of a scheme that it does not know, and goes on.
+        warnings.simplefilter("ignore")
+        parsed = dict(environ.Env.db_url_config(text))
+    if not parsed.get("ENGINE"):
         raise ValueError("is not a database URL")
     return parsed

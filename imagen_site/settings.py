@@ -21,7 +21,6 @@ INSTALLED_APPS = [
     "django_structlog",
     "csp",
     "channels",
-    "django_filters",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -94,7 +93,7 @@ STORAGES = {
         "BACKEND": "jobs.image_store.SignedFileStorage",
         "OPTIONS": {"location": IMAGEN.var_dir / "media", "allow_overwrite": True},
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 # A file of this size is already on disk: it is stored by moving bytes, never held in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2_621_440

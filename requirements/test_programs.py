@@ -6,22 +6,18 @@ Only the standard library of Python 3.8 or newer, since it runs before anything 
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from requirements.machine import SetUpError
 from requirements.steps import run_step, say
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @dataclass(frozen=True)
 class TestProgram:
-    """A program, where it may lie, and Debian's package of it."""
+    """A program, where it may lie (a pattern from the root), and Debian's package of it."""
 
     package: str
     commands: tuple[str, ...]
@@ -30,12 +26,12 @@ class TestProgram:
 
     @property
     def there(self) -> bool:
-        return any(shutil.which(command) for command in self.commands) or bool(self.paths and glob.glob(self.paths))
+        return any(map(shutil.which, self.commands)) or any(Path("/").glob(self.paths) if self.paths else ())
 
 
 PROGRAMS = (
     TestProgram("chromium", ("chromium", "chromium-browser", "google-chrome"), used_for="browser tests"),
-    TestProgram("postgresql", ("initdb",), "/usr/lib/postgresql/*/bin/initdb", used_for="tests on PostgreSQL"),
+    TestProgram("postgresql", ("initdb",), "usr/lib/postgresql/*/bin/initdb", used_for="tests on PostgreSQL"),
 )
 
 

@@ -1,0 +1,144 @@
+"""`make run`, after its set-up: starts everything, tells where to go, and takes everything with it when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running_site import ROOT, free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from triton_models.local_triton import LocalTriton
+
+pytestmark = [pytest.mark.processes, pytest.mark.triton, pytest.mark.xdist_group("triton"), pytest.mark.timeout(180)]
+# Set in the environment of the first process, and so of all that it starts.
+MARK = "IMAGEN_TEST_RUN"
+
+
+class LocalRun:
+    """What a person has typed `make run` for."""
+
+    def __init__(self, var_dir: Path) -> None:
+        self.var_dir = var_dir
+        self.port = free_port()
+        self.mark = f"{os.getpid()}-{self.port}"
+        triton = {f"--triton-{name}-port": str(free_port()) for name in ("http", "grpc", "metrics")}
+        options = [text for pair in {"--port": str(self.port), **triton}.items() for text in pair]
+        var_dir.mkdir(parents=True, exist_ok=True)
+        self.output = var_dir / "output.txt"
+        environment = {name: value for name, value in os.environ.items() if name != "TRITON_URL"}
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "imagen_site.local.run", *options],
+                cwd=ROOT,
+                env={**environment, "IMAGEN_VAR_DIR": str(var_dir), MARK: self.mark},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: "Stop with" in self.said() or self.process.poll() is not None, seconds=90, what="the start")
+        assert "Stop with" in self.said(), self.said()
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def alive(self) -> dict[int, str]:
+        """Return every process of this run that is alive, found by the environment that it inherited."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):
+                if folder.name.isdigit() and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def one(self, words: str) -> int:
+        (pid,) = [pid for pid, command in self.alive().items() if words in command and "setpriv" not in command]
+        return pid
+
+    def everything_is_gone(self, *, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self.alive() and time.monotonic() < deadline:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.1)
+        assert self.alive() == {}
+
+
+@pytest.fixture
+def local_run(tmp_path: Path, triton: LocalTriton) -> Iterator[LocalRun]:
+    run = LocalRun(tmp_path / "var")
+    yield run
+    for pid in run.alive():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    run.process.wait(10)
+
+
+class TestALocalRun:
+    def test_says_where_to_go_and_ends_with_ctrl_c(self, local_run: LocalRun) -> None:
+        local_run.wait_until_ready()
+        demo = json.loads((local_run.var_dir / "demo.json").read_text())
+        request = urllib.request.Request(f"{demo['url']}/api/v1/account", headers={"X-API-Key": demo["api_key"]})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            account = json.load(answer)
+
+        local_run.process.send_signal(signal.SIGINT)
+        local_run.everything_is_gone(seconds=25)
+
+        assert set(demo) == {"url", "email", "password", "api_key"}
+        assert demo["email"] in local_run.said()
+        assert demo["password"] in local_run.said()
+        assert demo["api_key"] in local_run.said()
+        assert (local_run.var_dir / "demo.json").stat().st_mode & 0o777 == 0o600
+        assert account["credits"] == {"available": 1000, "held": 0}
+        assert local_run.process.returncode == 0
+
+    @pytest.mark.parametrize("killed", ["supervisord", "imagen_site.local.run"])
+    def test_leaves_nothing_when_a_manager_is_killed(self, local_run: LocalRun, killed: str) -> None:
+        local_run.wait_until_ready()
+
+        os.kill(local_run.one(killed), signal.SIGKILL)
+
+        local_run.everything_is_gone(seconds=30)
+
+    def test_starts_a_killed_worker_again(self, local_run: LocalRun) -> None:
+        local_run.wait_until_ready()
+        first = local_run.one("celery")
+
+        os.kill(first, signal.SIGKILL)
+
+        def another() -> bool:
+            workers = [pid for pid, command in local_run.alive().items() if "celery" in command]
+            return bool(workers) and first not in workers
+
+        wait_until(another, seconds=20, what="the start of another worker")
+
+    def test_says_which_port_is_taken(self, local_run: LocalRun, tmp_path: Path) -> None:
+        local_run.wait_until_ready()
+
+        done = subprocess.run(
+            [sys.executable, "-m", "imagen_site.local.run", "--port", str(local_run.port)],
+            cwd=ROOT,
+            env={**os.environ, "IMAGEN_VAR_DIR": str(tmp_path / "other")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+        assert done.returncode == 1
+        assert f"Port {local_run.port}" in done.stderr
+        assert "make run PORT=" in done.stderr
