@@ -88,6 +88,8 @@ def refuse_taken(port: int, triton: TritonPorts | None) -> None:
     wanted = {"PORT": port}
     wanted.update({f"TRITON_{name.upper()}_PORT": number for name, number in vars(triton).items()} if triton else {})
     for variable, number in wanted.items():
+        if not 0 < number < 65536:
+            raise CannotRun(f"{variable}={number} is not a port: a port is a number from 1 to 65535.")
         try:
             socket.create_server(("127.0.0.1", number)).close()
         except OSError as error:
@@ -96,8 +98,6 @@ def refuse_taken(port: int, triton: TritonPorts | None) -> None:
                 f"Port {number}, where {who} would listen, is in use. Is Imagen running already? "
                 f"Stop what listens there or choose another port: make run {variable}={number + 10}"
             ) from error
-        except OverflowError as error:
-            raise CannotRun(f"{variable}={number} is not a port: it must be below 65536.") from error
 
 
 def _prepare(environment: Mapping[str, str]) -> None:
