@@ -46,7 +46,7 @@ def run_step(
     """
     step = _Step(who, packages=packages, show=show)
     log.parent.mkdir(exist_ok=True)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=cwd and str(cwd),
         env=machine.clean_environment(),
@@ -55,16 +55,15 @@ def run_step(
         stderr=subprocess.STDOUT,
         # For the lock of the set-up, which the command must hold as long as it writes.
         close_fds=False,
-    )
-    reader = threading.Thread(target=step.read, args=(process, log))
-    reader.start()
-    while True:
-        try:
-            process.wait(timeout=SAY_EVERY_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            step.tell()
-    reader.join()
+    ) as process:
+        reader = threading.Thread(target=step.read, args=(process, log))
+        reader.start()
+        while process.poll() is None:
+            try:
+                process.wait(timeout=SAY_EVERY_SECONDS)
+            except subprocess.TimeoutExpired:
+                step.tell()
+        reader.join()
     if process.returncode:
         raise machine.SetUpError(f"{who}: {step.last_words()}\n(All of it: {log})")
 
