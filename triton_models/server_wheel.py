@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -59,8 +60,22 @@ class ServerFiles:
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: IMAGEN_CACHE_DIR, or .cache in the project."""
-    return Path(os.environ.get("IMAGEN_CACHE_DIR") or PROJECT_ROOT / ".cache").resolve()
+    """
+    Return where downloads are kept: IMAGEN_CACHE_DIR, or .cache in the project, or imagen in the user's own cache.
+
+    Triton hands the paths of its backend to a shell without quoting them, so a project in "my photos" keeps its server
+    elsewhere. Raises LocalServerError when there is no folder whose name a shell takes as it is.
+    """
+    asked = os.environ.get("IMAGEN_CACHE_DIR")
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "imagen"
+    folders = [Path(asked)] if asked else [PROJECT_ROOT / ".cache", users]
+    for folder in map(Path.resolve, folders):
+        if shlex.quote(str(folder)) == str(folder):
+            return folder
+    raise LocalServerError(
+        f"Triton cannot be started from {folders[0]}: there is a space or the like in its name. "
+        "Set IMAGEN_CACHE_DIR to a folder with a plain name."
+    )
 
 
 def check_platform() -> None:

@@ -140,3 +140,19 @@ class TestServerFiles:
         files = ServerFiles(tmp_path)
 
         assert files.stub == files.backends / "python/triton_python_backend_stub"
+
+    @pytest.mark.parametrize("name", ["my photos", "it's", "a;b", "a$b"])
+    def test_is_the_users_own_where_a_shell_would_misread_the_projects(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    ) -> None:
+        monkeypatch.delenv("IMAGEN_CACHE_DIR", raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(server_wheel, "PROJECT_ROOT", tmp_path / name)
+
+        assert server_wheel.cache_folder() == tmp_path / "imagen"
+
+    def test_is_refused_when_a_shell_would_misread_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("IMAGEN_CACHE_DIR", str(tmp_path / "my cache"))
+
+        with pytest.raises(LocalServerError, match="Set IMAGEN_CACHE_DIR to a folder with a plain name"):
+            server_wheel.cache_folder()
