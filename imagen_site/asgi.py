@@ -1,13 +1,22 @@
 """HTTP and websockets in one ASGI application."""
 
-import os
-from typing import cast
+from __future__ import annotations
 
-from django.core.asgi import get_asgi_application
+import os
+from typing import TYPE_CHECKING, cast
+
+import django
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest, HttpResponse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "imagen_site.settings")
 # Before anything that imports models.
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
@@ -15,9 +24,24 @@ from accounts.auth import account_auth_stack  # noqa: E402
 from imagen_site.body_limit import Asgi, BodyLimit  # noqa: E402
 from imagen_site.routing import websocket_urlpatterns  # noqa: E402
 
+
+class OneHopHandler(ASGIHandler):
+    """
+    Django's handler, with all middleware and the view in one thread at a stretch.
+
+    None of ours is asynchronous. Left alone, Django would change between the event loop and a thread twice for each
+    middleware, some twenty times a request, which took longer than the request itself.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - Django's signature
+        super().load_middleware(is_async=False)
+        chain: Callable[[HttpRequest], HttpResponse] = self._middleware_chain  # type: ignore[has-type]
+        self._middleware_chain = sync_to_async(chain, thread_sensitive=True)
+
+
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(cast("Asgi", django_application)),
+        "http": BodyLimit(cast("Asgi", OneHopHandler())),
         "websocket": account_auth_stack(URLRouter(websocket_urlpatterns)),
     }
 )
