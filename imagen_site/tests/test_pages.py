@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from django.test import Client, RequestFactory
     from pytest_django import Settings
 
+    from accounts.models import User
+
 
 class TestUnderTheApi:
     @pytest.mark.parametrize("path", ["/api/", "/api/v2/jobs", "/api/v1/jobs/", "/api/v1/jobs/1", "/api/v1/%00"])
@@ -65,3 +67,18 @@ class TestElsewhere:
 
         assert answer.status_code == status
         assert f"<h1>{status}</h1>" in answer.content.decode()
+
+
+class TestTheErrorPage:
+    def test_says_what_happened_to_whoever_is_signed_in_or_not(self, client: Client, alice: User) -> None:
+        before = client.get("/nothing/here")
+        client.force_login(alice)
+        since = client.get("/nothing/here")
+
+        for answer in (before, since):
+            assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
+            assert "There is nothing at this address." in answer.content.decode()
+
+    def test_is_shown_although_the_database_is_away(self, rf: RequestFactory) -> None:
+        # No session, no person and, without the `db` fixture, no database: as when a middleware broke.
+        assert pages.broken(rf.get("/")).status_code == 500
