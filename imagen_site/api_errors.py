@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.http.request import RawPostDataException
 from rest_framework import exceptions
@@ -91,7 +92,7 @@ def status_of(error: Exception) -> int | None:
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """Turn whatever an API view raised into a problem response: DRF's EXCEPTION_HANDLER."""
     set_rollback()
-    response = _ours(error) or _framework(error)
+    response = _ours(error) or _framework(error) or _outage(error)
     if response is None:
         log.error("api_view_broke", view=type(context.get("view")).__name__, exc_info=error)
         response = _answer(500, "internal", "Something went wrong on our side. Nothing was charged.")
@@ -149,6 +150,13 @@ def _sentences(detail: Any) -> dict[str, list[str]]:  # noqa: ANN401 - DRF nests
     if isinstance(detail, dict):
         return {str(name): [str(line) for line in lines] for name, lines in detail.items()}
     return {"request": [str(line) for line in detail]}
+
+
+def _outage(error: Exception) -> Response | None:
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    log.error("database_away", exc_info=error)
+    return _ours(jobs.errors.Unavailable("The database does not answer; try again in a few seconds."))
 
 
 def _answer(status: int, code: str, detail: str, *, errors: Mapping[str, list[str]] | None = None) -> Response:

@@ -155,7 +155,9 @@ def _view(job: Job) -> dict[str, Any]:
 class JobApi(APIView):
     required_scopes = {"GET": READ}
 
-    @extend_schema(operation_id="get_job", summary="One job", responses={200: JobOut, **problems(401, 403, 404, 429)})
+    @extend_schema(
+        operation_id="get_job", summary="One job", responses={200: JobOut, **problems(401, 403, 404, 429, 503)}
+    )
     def get(self, request: Request, job_id: UUID) -> Response:
         return Response(_view(queries.find_job(account=account_of(request), job_id=job_id)))
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.test import APIClient
@@ -142,6 +143,21 @@ def written() -> Iterator[io.StringIO]:
     before = handler.setStream(stream)
     yield stream
     handler.setStream(before)
+
+
+class TestADatabaseThatIsAway:
+    @pytest.mark.parametrize("error", [OperationalError("cannot connect"), InterfaceError("connection lost")])
+    def test_is_an_outage_to_come_back_after_and_is_logged(self, error: Exception, written: io.StringIO) -> None:
+        answer = handle(error, {})
+
+        assert (answer.status_code, answer.data["code"]) == (503, "service_unavailable")
+        assert int(answer["Retry-After"]) > 0
+        (line,) = map(json.loads, written.getvalue().splitlines())
+        assert line["event"] == "database_away"
+        assert str(error) in line["exception"]
+
+    def test_does_not_show_an_integrity_error_as_one(self) -> None:
+        assert handle(IntegrityError("UNIQUE constraint failed"), {}).data["code"] == "internal"
 
 
 class TestABug:
