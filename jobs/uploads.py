@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import unicodedata
 import warnings
@@ -126,7 +127,7 @@ def check_size(size: int, *, limits: Limits) -> None:
         raise EmptyFile
     if size > limits.max_bytes:
         raise FileTooLarge(
-            f"The file has {size / 2**20:,.1f} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
+            f"The file has {math.ceil(size / 2**20 * 10) / 10:,.1f} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
         )
 
 

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.core.files.storage import default_storage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.errors import BadLink, ObjectMissing, Unavailable
+from jobs.image_store import DjangoImageStore, MemoryImageStore, SignedFileStorage, input_path, output_path
+from jobs.tests.conftest import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from django.test import Client
+
+    from jobs.image_store import ImageStore
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> SignedFileStorage:
+    return SignedFileStorage(location=tmp_path / "media", allow_overwrite=True)
+
+
+@pytest.fixture(params=["memory", "files"])
+def store(request: pytest.FixtureRequest) -> ImageStore:
+    if request.param == "memory":
+        return MemoryImageStore()
+    return DjangoImageStore(request.getfixturevalue("files"))
+
+
+class TestEveryStore:
+    """The contract; a new store joins the fixture above."""
+
+    def test_gives_back_what_it_was_given(self, store: ImageStore) -> None:
+        path, content = output_path(uuid4(), 1, "png"), bytes(range(256)) * 1000
+
+        store.write(path, io.BytesIO(content))
+
+        assert store.read(path) == content
+
+    def test_replaces_an_object_of_the_same_path(self, store: ImageStore) -> None:
+        path = output_path(uuid4(), 1, "png")
+        store.write(path, io.BytesIO(b"a longer first one"))
+
+        store.write(path, io.BytesIO(b"second"))
+
+        assert store.read(path) == b"second"
+
+    def test_says_that_an_object_is_gone(self, store: ImageStore) -> None:
+        with pytest.raises(ObjectMissing):
+            store.read(output_path(uuid4(), 1, "png"))
+
+    def test_deletes_a_job_whole_and_leaves_the_others(self, store: ImageStore) -> None:
+        job_id, other = uuid4(), uuid4()
+        gone = [input_path(job_id, "a.png"), output_path(job_id, 1, "png"), output_path(job_id, 2, "webp")]
+        for path in [*gone, input_path(other, "b.png")]:
+            store.write(path, io.BytesIO(b"x"))
+
+        store.delete_job(job_id)
+        store.delete_job(job_id)
+
+        for path in gone:
+            with pytest.raises(ObjectMissing):
+                store.read(path)
+        assert store.read(input_path(other, "b.png")) == b"x"
+
+    def test_links_to_an_object(self, store: ImageStore) -> None:
+        path = output_path(uuid4(), 1, "png")
+        store.write(path, io.BytesIO(b"x"))
+
+        link = store.link(path, filename="mein bild.png", lifetime=HOUR)
+
+        assert link.startswith("/")
+        assert "mein bild" not in link
+
+
+class TestALink:
+    @pytest.fixture
+    def link(self) -> str:
+        path = output_path(uuid4(), 1, "png")
+        store = DjangoImageStore(default_storage)
+        store.write(path, io.BytesIO(b"pixels"))
+        return store.link(path, filename="mein bild é.png", lifetime=HOUR)
+
+    def test_downloads_the_file_under_its_name_and_never_shows_it_as_a_page(self, client: Client, link: str) -> None:
+        answer = client.get(link)
+
+        assert b"".join(answer.streaming_content) == b"pixels"
+        assert answer["Content-Type"] == "image/png"
+        assert answer["Content-Disposition"].startswith("attachment")
+        assert "mein bild é.png" in unquote(answer["Content-Disposition"])
+        assert "sandbox" in answer["Content-Security-Policy"]
+        assert answer["X-Content-Type-Options"] == "nosniff"
+
+    def test_works_for_its_lifetime_and_no_longer(self, client: Client) -> None:
+        path = output_path(uuid4(), 1, "png")
+        store = DjangoImageStore(default_storage)
+        store.write(path, io.BytesIO(b"pixels"))
+        with time_machine.travel(NOW, tick=False) as clock:
+            link = store.link(path, filename="a.png", lifetime=HOUR)
+            clock.shift(HOUR - timedelta(seconds=1))
+            before = client.get(link)
+            before.close()
+            clock.shift(timedelta(seconds=2))
+            after = client.get(link)
+
+        assert (before.status_code, after.status_code) == (200, 404)
+
+    def test_of_a_deleted_file_is_not_found(self, client: Client) -> None:
+        link = DjangoImageStore(default_storage).link("outputs/none/1/result.png", filename="a.png", lifetime=HOUR)
+
+        assert client.get(link).status_code == 404
+
+    @pytest.mark.parametrize("position", [8, 20, -1, -5])
+    def test_that_was_changed_is_not_found(self, client: Client, link: str, position: int) -> None:
+        forged = link[:position] + ("A" if link[position] != "A" else "B") + link[position:][1:]
+
+        assert client.get(forged).status_code == 404
+
+    def test_cannot_leave_the_folder(self, files: SignedFileStorage, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("secret")
+        signed = files.url("../secret", {"filename": "a.png"}).rpartition("/")[2]
+
+        with pytest.raises((BadLink, Exception)) as refusal:
+            files.open_link(signed)
+        assert type(refusal.value).__name__ in {"BadLink", "SuspiciousFileOperation"}
+
+
+class TestAnInputsPath:
+    @given(st.text(max_size=300))
+    def test_is_safe_whatever_the_file_is_called(self, filename: str) -> None:
+        job_id = uuid4()
+
+        folder, _, name = input_path(job_id, filename).rpartition("/")
+
+        assert folder == f"inputs/{job_id}"
+        assert name
+        assert not name.startswith(".")
+        assert len(name) <= 80
+        assert name.isascii()
+
+    def test_keeps_a_plain_name(self) -> None:
+        job_id = uuid4()
+
+        assert input_path(job_id, "holiday-1.png") == f"inputs/{job_id}/holiday-1.png"
+
+
+class TestAFolderThatCannotBeWritten:
+    def test_is_an_outage_and_not_a_crash(self, tmp_path: Path) -> None:
+        (tmp_path / "media").write_text("a file where the folder should be")
+        store = DjangoImageStore(SignedFileStorage(location=tmp_path / "media"))
+
+        with pytest.raises(Unavailable):
+            store.write(output_path(uuid4(), 1, "png"), io.BytesIO(b"x"))
