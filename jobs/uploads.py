@@ -126,8 +126,10 @@ def check_size(size: int, *, limits: Limits) -> None:
     if size == 0:
         raise EmptyFile
     if size > limits.max_bytes:
+        # Rounded up: one byte too many must not read "30.0 MB; at most 30 MB".
+        megabytes = math.ceil(size / 2**20 * 10) / 10
         raise FileTooLarge(
-            f"The file has {math.ceil(size / 2**20 * 10) / 10:,.1f} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
+            f"The file has {megabytes:,.1f} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
         )
 
 

@@ -10,7 +10,7 @@ from billing.prices import PRICES
 from jobs.errors import InvalidParameters
 from jobs.operations import BACKGROUND_REMOVE, OPERATIONS, UPSCALE, Operation
 
-EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=str)
+EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.name)
 
 
 def sentence(operation: Operation, **values: Any) -> str:
