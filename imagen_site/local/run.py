@@ -18,6 +18,7 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -169,8 +170,8 @@ class _Supervisor:
     def stop(self) -> None:
         if not self._stopping:
             self._stopping = True
-            _say(f"stopping; running jobs have a few seconds to end (at most {STOP_SECONDS} s)…")
             self._process.terminate()
+            _say(f"stopping; running jobs have a few seconds to end (at most {STOP_SECONDS} s)…")
 
     def wait(self) -> int:
         """Return when it has ended: 0 when that was asked for, else 1."""
@@ -218,8 +219,10 @@ def _end_of(log: Path) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # The terminal may have been closed; the site, or its end, does not depend on it.
+    with suppress(OSError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from imagen_site.local import run
 from imagen_site.local.programs import TritonPorts
-from tests.running_site import free_port
+from tests.running_site import ROOT, free_port
 
 
 @pytest.fixture
@@ -77,3 +81,22 @@ class TestTheBox:
 
         assert len({len(line) for line in lines}) == 1
         assert "│ short         │" in lines
+
+
+class TestAClosedTerminal:
+    def test_does_not_keep_everything_from_being_stopped(self, tmp_path: Path) -> None:
+        code = "from imagen_site.local import run; run._say('stopping')"
+        ours, theirs = os.openpty()
+        ended = subprocess.Popen(
+            [sys.executable, "-c", f"input(); {code}; open('said', 'w')"],
+            stdin=-1,
+            stdout=theirs,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        os.close(theirs)
+        os.close(ours)
+
+        ended.communicate(b"\n", timeout=30)
+
+        assert (tmp_path / "said").exists()
