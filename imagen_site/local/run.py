@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -154,6 +155,7 @@ class _Supervisor:
 
     def __init__(self, configuration: Path, environment: Mapping[str, str]) -> None:
         self._stopping = False
+        self._has_terminal = sys.stdin is not None and sys.stdin.isatty()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop())
         self._process = subprocess.Popen(
@@ -175,12 +177,23 @@ class _Supervisor:
 
     def wait(self) -> int:
         """Return when it has ended: 0 when that was asked for, else 1."""
-        self._process.wait()
+        while self._process.poll() is None:
+            # A make that was its terminal's first process (ssh -t ... make run) keeps the hang-up to itself.
+            if self._has_terminal and _hung_up(sys.stdin.fileno()):
+                self.stop()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
         if self._stopping:
             _say("stopped.")
             return 0
         _say("supervisor has ended by itself, and everything with it; see var/logs/supervisor.log.")
         return 1
+
+
+def _hung_up(terminal: int) -> bool:
+    poll = select.poll()
+    poll.register(terminal, 0)
+    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
 
 def _report(seen: readiness.Readiness, settings: Config, logs: Path) -> None:

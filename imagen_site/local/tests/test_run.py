@@ -100,3 +100,13 @@ class TestAClosedTerminal:
         ended.communicate(b"\n", timeout=30)
 
         assert (tmp_path / "said").exists()
+
+    def test_is_noticed(self) -> None:
+        ours, theirs = os.openpty()
+
+        before = run._hung_up(theirs)
+        os.close(ours)
+        after = run._hung_up(theirs)
+        os.close(theirs)
+
+        assert (before, after) == (False, True)
