@@ -65,5 +65,6 @@ def configure(settings: dict[str, Any]) -> None:
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        # Not cached: a logger that was used before could not be listened to any more, by a test for instance.
+        cache_logger_on_first_use=False,
     )

@@ -84,6 +84,7 @@ class TestEveryStore:
         assert "mein bild" not in link
 
 
+@pytest.mark.django_db
 class TestALink:
     @pytest.fixture
     def link(self) -> str:
