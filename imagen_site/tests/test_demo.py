@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import SettingsWrapper
 
 from accounts import services
 from accounts.errors import InvalidApiKey
@@ -15,6 +16,12 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 URL = "http://127.0.0.1:8000"
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: SettingsWrapper) -> None:
+    # The real hasher takes a third of a second for each of them.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
