@@ -21,12 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from imagen_site.local.programs import WORKER_JOBS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
-PASSWORD = "correct horse battery"
+
+PASSWORD = "correct horse battery"  # an account that lives as long as a test
 EMAIL = "alice@example.com"
 # argv: e-mail, password, credits.
 _OPEN_ACCOUNT = """
@@ -70,7 +73,7 @@ class RunningSite:
     var_dir: Path
     triton_url: str
     settings: Mapping[str, str] = field(default_factory=dict)
-    concurrency: int = 8
+    concurrency: int = WORKER_JOBS
     credits: int = 1_000_000
     api_key: str = field(default="", init=False)
     email: str = EMAIL

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # A worker may take 12 seconds to hand its jobs back, the web server 8 to answer what it has begun.
 STOP_SECONDS = 15
 _LOG_BYTES = 5_000_000
-# Twice the largest batch: while the model server works on one batch, the next one is on its way to it.
-WORKER_JOBS = 8
+# Three times the largest batch: while the model server works on one, one waits for it and one is on its way.
+WORKER_JOBS = 12
 
 
 @dataclass(frozen=True)
