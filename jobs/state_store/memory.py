@@ -22,7 +22,10 @@ class MemoryStateStore:
 
     def create(self, state: JobState) -> bool:
         with self._lock:
-            return self._states.setdefault(state.job_id, state) is state
+            if state.job_id in self._states:
+                return False
+            self._states[state.job_id] = state
+            return True
 
     def read(self, job_id: UUID) -> tuple[JobState, Hashable]:
         with self._lock:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from jobs.tests.conftest import NOW
 from tests.databases import default_database, in_threads, sqlite_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from jobs.state_store import JobStateStore
@@ -42,12 +43,33 @@ def claimed(state: JobState) -> JobState:
     return state.claim(now=NOW, lease=LEASE, max_attempts=5)
 
 
-@pytest.fixture(params=["memory", "sql"])
-def store(request: pytest.FixtureRequest) -> JobStateStore:
-    if request.param == "memory":
-        return MemoryStateStore()
-    request.getfixturevalue("db")
-    return SqlStateStore()
+def working(state: JobState) -> JobState:
+    return claimed(state).report(now=NOW, lease=LEASE, stage=Stage.INFERRING, fraction=0.4, preview=b"\x00\xff jpeg")
+
+
+def completed(state: JobState) -> JobState:
+    return working(state).complete(
+        now=NOW + timedelta(microseconds=1),
+        output=StoredImage("outputs/x/1/result.webp", 256, 192, 900, "webp"),
+        engine={"name": "light", "version": "1", "weights_sha256": "0" * 64},
+        timings={"downloading": 0.25, "inferring": 1.5, "uploading": 1e-3},
+    )
+
+
+FULL: dict[str, Callable[[JobState], JobState]] = {
+    "processing": working,
+    "completed": completed,
+    "failed": lambda state: working(state).fail(now=NOW, code="image_too_large", message="Zu groß: 51 MP."),
+    "cancelled": lambda state: working(state).cancel(now=NOW),
+}
+
+
+@pytest.fixture(params=[MemoryStateStore, SqlStateStore])
+def store(request: pytest.FixtureRequest, db: None) -> JobStateStore:
+    # `db` by name: one asked for while the test runs is not seen when the databases are set up, and the test would
+    # then write to the developer's own.
+    made: JobStateStore = request.param()
+    return made
 
 
 class TestEveryStore:
@@ -58,6 +80,7 @@ class TestEveryStore:
 
         assert store.create(first)
         assert not store.create(replace(first, owner="mallory"))
+        assert not store.create(first)
         assert store.read(first.job_id)[0] == first
 
     def test_has_no_state_of_a_job_nobody_created(self, store: JobStateStore) -> None:
@@ -74,17 +97,16 @@ class TestEveryStore:
         assert read == {state.job_id: state for state in states}
         assert store.read_many([]) == {}
 
-    def test_keeps_every_field(self, store: JobStateStore) -> None:
+    @pytest.mark.parametrize("status", ["processing", "completed", "failed", "cancelled"])
+    def test_keeps_every_field(self, store: JobStateStore, status: str) -> None:
         state = new()
         store.create(state)
-        full = claimed(state).report(
-            now=NOW, lease=LEASE, stage=Stage.INFERRING, fraction=0.4, preview=b"\x00\xff jpeg"
-        )
         _, version = store.read(state.job_id)
 
-        store.write(full, expected=version)
+        store.write(FULL[status](state), expected=version)
 
-        assert store.read(state.job_id)[0] == full
+        assert store.read(state.job_id)[0] == FULL[status](state)
+        assert store.read_many([state.job_id]) == {state.job_id: FULL[status](state)}
 
     def test_chains_the_version_of_its_own_last_write(self, store: JobStateStore) -> None:
         state = new()
@@ -136,54 +158,114 @@ def _feed(store: JobStateStore, owner: str) -> int:
     return OwnerFeed.objects.get(owner=owner).version
 
 
+@pytest.fixture(params=[MemoryStateStore, SqlStateStore])
+def shared(request: pytest.FixtureRequest) -> JobStateStore:
+    """A store that four threads use at a time."""
+    if request.param is SqlStateStore:
+        request.getfixturevalue("file_database")
+    made: JobStateStore = request.param()
+    return made
+
+
 class TestARace:
-    @pytest.mark.parametrize("kind", ["memory", "sql"])
-    def test_has_exactly_one_winner(self, kind: str, request: pytest.FixtureRequest) -> None:
-        store: JobStateStore = MemoryStateStore()
-        if kind == "sql":
-            request.getfixturevalue("file_database")
-            store = SqlStateStore()
-        outcomes: list[str] = []
+    def test_for_a_job_has_exactly_one_winner(self, shared: JobStateStore) -> None:
         states = [new() for _ in range(10)]
         for state in states:
-            store.create(state)
+            shared.create(state)
+        start = threading.Barrier(4)
+
+        def race() -> list[str]:
+            return [claim(state) for state in states]
+
+        def claim(state: JobState) -> str:
+            read, version = shared.read(state.job_id)
+            start.wait(10)
+            try:
+                shared.write(claimed(read), expected=version)
+            except Superseded as lost:
+                return f"lost to attempt {lost.winner.attempt}" if lost.winner else "lost to nobody"
+            return "won"
+
+        for outcomes in zip(*in_threads(4, [race] * 4), strict=True):
+            assert sorted(outcomes) == ["lost to attempt 1"] * 3 + ["won"]
+
+    def test_to_create_a_state_has_exactly_one_winner(self, shared: JobStateStore) -> None:
+        states = [new() for _ in range(10)]
+        start = threading.Barrier(4)
+
+        def race() -> list[bool]:
+            return [start.wait(10) >= 0 and shared.create(replace(state)) for state in states]
+
+        for created in zip(*in_threads(4, [race] * 4), strict=True):
+            assert sorted(created) == [False, False, False, True]
+
+    def test_to_raise_a_feed_loses_no_raise(self, shared: JobStateStore) -> None:
         start = threading.Barrier(4)
 
         def race() -> None:
-            for state in states:
-                read, version = store.read(state.job_id)
-                if not read.status.terminal and read.attempt == 0:
-                    start.wait(10)
-                    try:
-                        store.write(claimed(read), expected=version)
-                        outcomes.append("won")
-                    except Superseded:
-                        outcomes.append("lost")
-                    start.wait(10)
+            for owner in ("alice", "bob") * 5:
+                start.wait(10)
+                shared.raise_feed(owner)
 
         in_threads(4, [race] * 4)
 
-        assert outcomes.count("won") == len(states)
-        assert len(outcomes) == 4 * len(states)
+        assert (_feed(shared, "alice"), _feed(shared, "bob")) == (20, 20)
+
+
+WRITES: list[Callable[[JobStateStore, JobState], object]] = [
+    lambda store, _state: store.create(new()),
+    lambda store, state: store.write(claimed(state), expected=1),
+    lambda store, _state: store.raise_feed("alice"),
+    lambda store, state: store.delete([state.job_id]),
+]
+READS: list[Callable[[JobStateStore, JobState], object]] = [
+    lambda store, state: store.read(state.job_id),
+    lambda store, state: store.read_many([state.job_id]),
+]
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Hold the write lock as another process would."""
+    holder = connections.create_connection("default")
+    holder.ensure_connection()
+    holder.connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        holder.connection.execute("ROLLBACK")
+        holder.close()
 
 
 class TestTheSqlStore:
-    def test_says_that_a_locked_database_is_worth_a_retry(self, file_database: None) -> None:
+    def test_says_that_a_locked_database_is_worth_a_retry(self, file_database: Path) -> None:
         state = new()
         store = SqlStateStore()
         store.create(state)
-        connection.ensure_connection()
         connection.connection.execute("PRAGMA busy_timeout = 50")
-        holder = connections.create_connection("default")
-        holder.ensure_connection()
-        holder.connection.execute("BEGIN EXCLUSIVE")
 
-        with pytest.raises(Unavailable):
-            store.write(claimed(state), expected=1)
+        with _locked():
+            for call in WRITES:
+                with pytest.raises(Unavailable):
+                    call(store, state)
 
-        holder.connection.execute("ROLLBACK")
-        holder.close()
-        store.write(claimed(state), expected=1)
+        for call in WRITES:
+            call(store, state)
+
+    def test_says_that_a_database_that_is_away_is_worth_a_retry(self, file_database: Path, tmp_path: Path) -> None:
+        state = new()
+        store = SqlStateStore()
+        store.create(state)
+        connection.close()
+
+        file_database.rename(tmp_path / "elsewhere")
+        for call in (*WRITES, *READS):
+            with pytest.raises(Unavailable) as refusal:
+                call(store, state)
+            assert refusal.value.retryable
+
+        (tmp_path / "elsewhere").rename(file_database)
+        assert store.read(state.job_id)[0] == state
 
     def test_waits_for_the_disk_again_after_its_own_writes(self, file_database: None) -> None:
         SqlStateStore().create(new())
@@ -194,6 +276,9 @@ class TestTheSqlStore:
 
 
 @pytest.fixture
-def file_database(tmp_path: Path, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock(), default_database(sqlite_file(str(tmp_path / "states.sqlite3"))):
-        yield
+def file_database(tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
+    """The folder of a database file that is this test's own."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    with django_db_blocker.unblock(), default_database(sqlite_file(str(folder / "states.sqlite3"))):
+        yield folder
