@@ -41,6 +41,8 @@ pillow_heif.register_heif_opener()
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC and AVIF"
 _ORIENTATION = 0x0112
+# Bytes of one value of each type of a TIFF's directory.
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 # The file ends inside its own header, says nonsense, or trips one of Pillow's own limits.
 _UNREADABLE = (
     UnidentifiedImageError,
@@ -98,7 +100,7 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
     kind, width, height = _read_header(content)
     if width * height > limits.max_pixels:
         raise TooManyPixels(
-            f"The photo has {width * height / MEGAPIXEL:,.1f} megapixels; "
+            f"The photo has {_megapixels(width * height)} megapixels; "
             f"at most {limits.max_pixels / MEGAPIXEL:,.0f} are allowed.",
         )
     for side in (width, height):
@@ -126,10 +128,8 @@ def check_size(size: int, *, limits: Limits) -> None:
     if size == 0:
         raise EmptyFile
     if size > limits.max_bytes:
-        # Rounded up: one byte too many must not read "30.0 MB; at most 30 MB".
-        megabytes = math.ceil(size / 2**20 * 10) / 10
         raise FileTooLarge(
-            f"The file has {megabytes:,.1f} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
+            f"The file has {_tenths_up(size, 2**20)} MB; at most {limits.max_bytes / 2**20:,.0f} MB are allowed.",
         )
 
 
@@ -138,16 +138,27 @@ def check_output(upload: Upload, *, operation: Operation, params: Mapping[str, o
     width, height = operation.output_size(upload.width, upload.height, params)
     if width * height > limits.max_output_pixels:
         raise TooManyPixels(
-            f"The result would have {width * height / MEGAPIXEL:,.1f} megapixels; "
+            f"The result would have {_megapixels(width * height)} megapixels; "
             f"at most {limits.max_output_pixels / MEGAPIXEL:,.0f} are made. "
-            f"The photo has {upload.pixels / MEGAPIXEL:,.1f}: send a smaller one"
+            f"The photo has {_megapixels(upload.pixels)}: send a smaller one"
             + (" or a smaller scale." if "scale" in params else "."),
         )
+
+
+def _megapixels(pixels: int) -> str:
+    return _tenths_up(pixels, MEGAPIXEL)
+
+
+def _tenths_up(number: int, unit: int) -> str:
+    # Rounded up: one byte too many must not read "30.0 MB; at most 30 MB".
+    return f"{math.ceil(number * 10 / unit) / 10:,.1f}"
 
 
 def _read_header(content: bytes) -> tuple[str, int, int]:
     with _reading(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         kind, (width, height) = str(image.format), image.size
+        # A JPEG with more pictures behind its own, as phones write them; only the first is read.
+        kind = "JPEG" if kind == "MPO" else kind
         return kind, *((height, width) if _turned(image) else (width, height))
 
 
@@ -220,7 +231,27 @@ def _webp_complete(content: bytes) -> bool:
 
 
 def _gif_complete(content: bytes) -> bool:
-    return content.rstrip(b"\0").endswith(b";")
+    # Block by block (GIF89a, appendix A): the byte that ends the file may stand anywhere among the pixels, too.
+    position = 13 + _gif_colors(content[10:11])
+    while (kind := content[position : position + 1]) in {b"!", b",", b"\0"}:
+        if kind == b"\0":
+            # Padding, which some programs write between blocks.
+            position += 1
+            continue
+        if kind == b"!":
+            position += 2
+        else:
+            position += 11 + _gif_colors(content[position + 9 : position + 10])
+        while length := int.from_bytes(content[position : position + 1]):
+            position += 1 + length
+        position += 1
+    return kind == b";"
+
+
+def _gif_colors(flags: bytes) -> int:
+    """Return the bytes of the colour table that these flags announce."""
+    packed = int.from_bytes(flags)
+    return 3 << (packed & 7) + 1 if packed & 0x80 else 0
 
 
 def _bmp_complete(content: bytes) -> bool:
@@ -240,7 +271,28 @@ def _tiff_complete(content: bytes) -> bool:
         tags = image.tag_v2  # type: ignore[attr-defined]
         offsets = tags.get(273) or tags.get(324) or ()
         counts = tags.get(279) or tags.get(325) or ()
-    return bool(offsets) and all(offset + count <= len(content) for offset, count in zip(offsets, counts, strict=False))
+    if not all(isinstance(number, int) for number in (*offsets, *counts)):
+        raise ValueError("The places of the pixels are not numbers.")
+    strips = (offset + count for offset, count in zip(offsets, counts, strict=False))
+    return bool(offsets) and max((*strips, *_tiff_values(content))) <= len(content)
+
+
+def _tiff_values(content: bytes) -> Iterator[int]:
+    """
+    Yield where each value of the first directory ends (TIFF 6.0, section 2; BigTIFF).
+
+    Pillow leaves out a value that is cut off, and only the decoder would miss it: a colour profile, a JPEG's tables.
+    """
+    order, big = "<" if content[:1] == b"I" else ">", content[2] == 43
+    entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
+    number = struct.Struct(order + ("Q" if big else "H"))
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)
+    (entries,) = number.unpack_from(content, start)
+    for position in range(start + number.size, start + number.size + entries * entry.size, entry.size):
+        _, kind, count, offset = entry.unpack_from(content, position)
+        size = count * _TIFF_SIZES.get(kind, 0)
+        # A small one stands in the entry itself.
+        yield offset + size if size > (8 if big else 4) else position + entry.size
 
 
 def _boxes_complete(content: bytes) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 import zlib
 from typing import Any
@@ -63,6 +64,15 @@ class TestAPhoto:
     def test_with_something_behind_its_end_is_still_a_photo(self) -> None:
         assert inspect(encoded("JPEG") + b"a motion photo's film").format == "jpeg"
 
+    @pytest.mark.parametrize("others", [1, 2])
+    def test_of_a_phone_that_adds_more_pictures_is_a_jpeg(self, others: int) -> None:
+        # Depth maps, gain maps and previews: the library calls such a file MPO.
+        content = encoded("MPO", save_all=True, append_images=[PHOTO.rotate(90)] * others)
+
+        upload = inspect(content)
+
+        assert (upload.width, upload.height, upload.format) == (120, 80, "jpeg")
+
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])
     def test_of_any_mode_is_taken(self, mode: str) -> None:
         picture = Image.new(mode, (64, 48))
@@ -70,13 +80,44 @@ class TestAPhoto:
         assert inspect(encoded("PNG", picture)).width == 64
 
 
-class TestATruncatedFile:
-    @EVERY_FORMAT
-    def test_is_refused_wherever_it_was_cut(self, kind: str) -> None:
-        content = encoded(kind)
+TURNED = PHOTO.rotate(90)
+# How a file of a format may be built inside, where that moves its last bytes about.
+BUILDS: dict[str, bytes] = {
+    **{kind.lower(): encoded(kind) for kind in uploads.FORMATS},
+    "progressive jpeg": encoded("JPEG", progressive=True),
+    "jpeg with restarts": encoded("JPEG", restart_marker_blocks=4),
+    "png with a palette": encoded("PNG", PHOTO.convert("P")),
+    "lossless webp": encoded("WEBP", lossless=True),
+    "moving webp": encoded("WEBP", save_all=True, append_images=[TURNED]),
+    "moving gif": encoded("GIF", save_all=True, append_images=[TURNED]),
+    "bmp of odd sides": encoded("BMP", PHOTO.resize((121, 81))),
+    "bmp of two colours": encoded("BMP", PHOTO.convert("1")),
+    "avif with alpha": encoded("AVIF", PHOTO.convert("RGBA")),
+    "big tiff": encoded("TIFF", big_tiff=True),
+    "lzw tiff": encoded("TIFF", compression="tiff_lzw"),
+    "jpeg in tiff": encoded("TIFF", compression="jpeg"),
+    "tiff with a profile": encoded("TIFF", compression="tiff_lzw", icc_profile=bytes(600)),
+}
 
-        for cut in range(0, len(content) - 1, max(1, len(content) // 150)):
+
+class TestATruncatedFile:
+    @pytest.mark.parametrize("build", BUILDS)
+    def test_is_refused_wherever_it_was_cut(self, build: str) -> None:
+        content = BUILDS[build]
+        cuts = {*range(0, len(content), max(1, len(content) // 200)), *range(len(content) - 32, len(content))}
+
+        assert inspect(content)
+        for cut in sorted(cuts):
             with pytest.raises((IncompleteImage, NotAnImage, EmptyFile)):
+                inspect(content[:cut])
+
+    def test_is_a_gif_that_stops_where_its_pixels_look_like_an_end(self) -> None:
+        content = encoded("GIF")
+        cuts = [position + 1 for position in range(800, len(content) - 1) if content[position] == ord(";")]
+
+        assert cuts
+        for cut in cuts:
+            with pytest.raises(IncompleteImage):
                 inspect(content[:cut])
 
     def test_is_not_saved_by_the_end_of_its_thumbnail(self) -> None:
@@ -120,6 +161,15 @@ class TestWhatIsNoPhoto:
         with pytest.raises(NotAnImage):
             inspect(encoded(kind, PHOTO.convert("RGB")))
 
+    @pytest.mark.parametrize("tag", [273, 279])
+    def test_is_a_tiff_whose_pixels_lie_at_no_number(self, tag: int) -> None:
+        content = bytearray(encoded("TIFF"))
+        entry = content.index(struct.pack("<HHI", tag, 4, 1))
+        content[entry + 2 : entry + 4] = struct.pack("<H", 7)
+
+        with pytest.raises(NotAnImage):
+            inspect(bytes(content))
+
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.sampled_from(uploads.FORMATS), st.integers(0, 10**6), st.binary(min_size=1, max_size=12))
     def test_never_raises_anything_but_a_refusal(self, kind: str, where: int, noise: bytes) -> None:
@@ -129,6 +179,19 @@ class TestWhatIsNoPhoto:
 
         try:
             inspect(bytes(content))
+        except BadUpload:
+            return
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.sampled_from(uploads.FORMATS), st.integers(0, 10**6), st.integers(0, 40), st.binary(max_size=12))
+    def test_never_raises_anything_but_a_refusal_for_bytes_lost_or_added(
+        self, kind: str, where: int, lost: int, added: bytes
+    ) -> None:
+        content = _SMALL[kind]
+        start = where % len(content)
+
+        try:
+            inspect(content[:start] + added + content[start + lost :])
         except BadUpload:
             return
 
@@ -147,11 +210,29 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
 
 
+def bmp_header(width: int, height: int) -> bytes:
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 118, 0, 0, 54) + header + bytes(64)
+
+
+def tiff_header(width: int, height: int) -> bytes:
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: 100}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(200)
+
+
 class TestLimits:
-    @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (8_000, 8_000)])
-    def test_refuse_a_bomb_by_its_header(self, width: int, height: int) -> None:
+    @pytest.mark.parametrize("side", [8_000, 100_000, 2**31 - 1])
+    @pytest.mark.parametrize("kind", ["png", "bmp", "tiff"])
+    def test_refuse_a_bomb_by_its_header(self, kind: str, side: int) -> None:
+        bomb = {"png": png_header, "bmp": bmp_header, "tiff": tiff_header}[kind](side, side)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
         with pytest.raises((TooManyPixels, NotAnImage)):
-            inspect(png_header(width, height))
+            inspect(bomb)
+
+        # In kilobytes; the smallest of these has 192 MB of pixels.
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
     def test_refuse_a_gif_bomb_by_its_header(self) -> None:
         with pytest.raises((TooManyPixels, NotAnImage)):
@@ -161,6 +242,10 @@ class TestLimits:
         with pytest.raises(TooManyPixels, match=r"51\.0 megapixels; at most 50 "):
             inspect(png_header(10_000, 5_100))
 
+    def test_round_up_so_that_one_row_too_many_does_not_read_as_none(self) -> None:
+        with pytest.raises(TooManyPixels, match=r"50\.1 megapixels; at most 50 "):
+            inspect(png_header(10_000, 5_001))
+
     def test_let_fifty_megapixels_in(self) -> None:
         assert inspect(png_header(10_000, 5_000)).pixels == 50_000_000
 
@@ -168,7 +253,11 @@ class TestLimits:
         with pytest.raises(FileTooLarge, match=r"31\.0 MB; at most 30 MB"):
             uploads.check_size(31 * 2**20, limits=LIMITS)
 
-    @pytest.mark.parametrize(("width", "height"), [(31, 100), (100, 31), (20_001, 40)])
+    def test_say_one_byte_too_many_as_more_than_allowed(self) -> None:
+        with pytest.raises(FileTooLarge, match=r"30\.1 MB; at most 30 MB"):
+            inspect(bytes(30 * 2**20 + 1))
+
+    @pytest.mark.parametrize(("width", "height"), [(31, 100), (100, 31), (20_001, 40), (40, 20_001)])
     def test_refuse_a_side_and_name_it(self, width: int, height: int) -> None:
         with pytest.raises(BadSide, match=f"{width:,} x {height:,}"):
             inspect(png_header(width, height))
@@ -187,7 +276,7 @@ class TestLimits:
     def test_of_the_result_name_both_numbers(self, width: int, height: int, scale: int) -> None:
         upload = inspect(png_header(width, height))
 
-        with pytest.raises(TooManyPixels, match=r"64\.0 megapixels; at most 64 "):
+        with pytest.raises(TooManyPixels, match=r"64\.1 megapixels; at most 64 "):
             uploads.check_output(upload, operation=UPSCALE, params={"scale": scale}, limits=LIMITS)
 
 
