@@ -182,7 +182,8 @@ class JobState:
         if self.status is not JobStatus.PROCESSING:
             raise IllegalMove(f"A job that is {self.status} has no progress to report.")
         low, high = _STAGE_PERCENT[stage]
-        percent = low + int((high - low) * min(max(fraction, 0.0), 1.0))
+        # In this order, NaN becomes 0: max() keeps its first argument when nothing compares.
+        percent = low + int((high - low) * min(max(0.0, fraction), 1.0))
         if preview is not None and len(preview) > MAX_PREVIEW_BYTES:
             preview = None
         return self._move(

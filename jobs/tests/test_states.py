@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,6 +28,7 @@ from jobs.tests.conftest import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 LEASE = timedelta(seconds=60)
 PHOTO = StoredImage("inputs/x/a.png", 64, 48, 100, "png")
@@ -88,27 +91,58 @@ class TestEveryMove:
         with pytest.raises((IllegalMove, JobOver, JobBusy)):
             MOVES[move](state)
 
-    @given(st.lists(st.sampled_from(sorted(MOVES)), max_size=40))
-    def test_in_any_order_keeps_what_is_promised(self, moves: list[str]) -> None:
-        state, begun, released = new(), 0, 0
-        for name in moves:
-            before = state
+
+class TestALife:
+    """Any moves at any times, as two workers, a sweep and a person might make them."""
+
+    @given(st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 90)), max_size=60))
+    def test_keeps_what_is_promised_as_time_passes(self, moves: list[tuple[str, int]]) -> None:
+        state, now, begun, released = new(), NOW, 0, 0
+        for name, seconds in moves:
+            before, now = state, now + timedelta(seconds=seconds)
             try:
-                state = MOVES[name](state)
+                state = moved(state, name, now)
             except JobError:
+                assert not (name == "claim" and before.attempt < 5 and before.lapsed(now=now))
                 continue
             begun += name in {"claim", "begin_again"}
             released += name == "release"
             assert not before.status.terminal
-            assert state.version == before.version + 1
+            assert (state.version, state.updated_at) == (before.version + 1, now)
             assert state.attempt == begun - released
-            assert 0 <= state.progress <= 100
-            assert state.progress >= before.progress or name in {"claim", "begin_again", "release"}
-            assert (state.lease_until is not None and state.lease_until > NOW) == (state.status == "processing")
-            versions = [line.version for line in state.history]
-            assert versions == sorted(versions)
-            assert len(versions) <= MAX_HISTORY
+            assert 0 <= state.attempt <= 5
+            assert before.progress <= state.progress <= 100 or name in {"claim", "begin_again", "release"}
+            assert (state.lease_until is not None and state.lease_until > now) == (state.status == "processing")
+            assert not state.status.terminal or (state.lease_until, state.preview) == (None, None)
+            assert history_is_in_order(state)
             assert from_json(json.loads(json.dumps(to_json(state)))) == state
+
+    def test_that_is_long_keeps_the_newest_of_its_history(self) -> None:
+        state = new()
+        for _ in range(MAX_HISTORY):
+            state = MOVES["release"](MOVES["claim"](state))
+
+        assert len(state.history) == MAX_HISTORY
+        assert history_is_in_order(state)
+        assert state.history[-1].version == state.version
+
+
+def moved(state: JobState, name: str, now: datetime) -> JobState:
+    arguments: dict[str, dict[str, Any]] = {
+        "claim": {"lease": LEASE, "max_attempts": 5},
+        "begin_again": {"lease": LEASE, "max_attempts": 5},
+        "report": {"lease": LEASE, "stage": Stage.INFERRING, "fraction": now.second / 60, "preview": b"jpeg"},
+        "complete": {"output": RESULT, "engine": {"name": "e"}, "timings": {"inferring": 1.0}},
+        "fail": {"code": "broken", "message": "It broke."},
+    }
+    after: JobState = getattr(state, name)(now=now, **arguments.get(name, {}))
+    return after
+
+
+def history_is_in_order(state: JobState) -> bool:
+    lines = state.history
+    rising = all(one.version < two.version and one.at <= two.at for one, two in pairwise(lines))
+    return rising and len(lines) <= MAX_HISTORY and (lines[-1].status, lines[-1].stage) == (state.status, state.stage)
 
 
 class TestClaim:
@@ -120,11 +154,36 @@ class TestClaim:
         takeover = held.claim(now=NOW + LEASE, lease=LEASE, max_attempts=5)
         assert (takeover.attempt, takeover.progress) == (2, 0)
 
+    def test_takes_over_a_job_that_has_no_lease(self) -> None:
+        state = replace(in_status("processing"), lease_until=None)
+
+        assert state.claim(now=NOW, lease=LEASE, max_attempts=5).attempt == 2
+
+    def test_forgets_what_the_attempt_before_had_shown(self) -> None:
+        state = in_status("processing").report(
+            now=NOW, lease=LEASE, stage=Stage.UPLOADING, fraction=1.0, preview=b"jpeg"
+        )
+
+        takeover = state.claim(now=NOW + LEASE, lease=LEASE, max_attempts=5)
+
+        assert (takeover.stage, takeover.progress, takeover.preview) == (Stage.DOWNLOADING, 0, None)
+
+    def test_does_not_count_what_was_handed_back(self) -> None:
+        state = new()
+        for _ in range(10):
+            state = MOVES["release"](MOVES["claim"](state))
+
+        assert MOVES["claim"](state).attempt == 1
+
     def test_stops_after_so_many_attempts(self) -> None:
         state = replace(in_status("processing"), attempt=5, lease_until=NOW)
 
         with pytest.raises(AttemptsExhausted):
             state.claim(now=NOW, lease=LEASE, max_attempts=5)
+
+    def test_of_the_worker_itself_stops_after_as_many(self) -> None:
+        with pytest.raises(AttemptsExhausted):
+            MOVES["begin_again"](replace(in_status("processing"), attempt=5))
 
     def test_notes_how_long_the_job_waited(self) -> None:
         claimed = new().claim(now=NOW + timedelta(seconds=3), lease=LEASE, max_attempts=5)
@@ -146,6 +205,25 @@ class TestReport:
 
         assert low <= state.progress <= high
 
+    def test_takes_a_fraction_that_is_no_number_for_the_stages_beginning(self) -> None:
+        # It comes from the model server as 32 bits that may be anything.
+        state = in_status("processing").report(now=NOW, lease=LEASE, stage=Stage.INFERRING, fraction=math.nan)
+
+        assert state.progress == 3
+
+    @pytest.mark.parametrize(("fraction", "progress"), [(math.inf, 96), (-math.inf, 3)])
+    def test_takes_a_fraction_without_end_for_an_end_of_the_stage(self, fraction: float, progress: int) -> None:
+        state = in_status("processing").report(now=NOW, lease=LEASE, stage=Stage.INFERRING, fraction=fraction)
+
+        assert state.progress == progress
+
+    def test_keeps_a_preview_of_exactly_the_limit(self) -> None:
+        preview = bytes(MAX_PREVIEW_BYTES)
+
+        state = in_status("processing").report(now=NOW, lease=LEASE, stage=Stage.INFERRING, preview=preview)
+
+        assert state.preview == preview
+
     def test_drops_a_preview_that_is_too_large_and_keeps_the_last(self) -> None:
         state = in_status("processing").report(now=NOW, lease=LEASE, stage=Stage.INFERRING, preview=b"small")
 
@@ -155,6 +233,16 @@ class TestReport:
 
 
 class TestASnapshot:
+    @pytest.mark.parametrize("status", [status.value for status in JobStatus])
+    def test_comes_back_from_json_as_it_was(self, status: str) -> None:
+        state = in_status(status)
+
+        assert from_json(json.loads(json.dumps(to_json(state)))) == state
+
+    def test_says_what_went_wrong_and_only_then(self) -> None:
+        assert to_json(in_status("failed"))["error"] == {"code": "broken", "message": "It broke."}
+        assert to_json(in_status("completed"))["error"] is None
+
     def test_is_stored_under_the_names_of_the_design(self) -> None:
         document: dict[str, Any] = to_json(in_status("completed"))
 
