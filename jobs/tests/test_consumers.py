@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL = "/ws/jobs/"
+
+
+@pytest.fixture(autouse=True)
+def _site_is_loaded() -> None:
+    # Its first import sets Django up, which begins the logs anew and would end a test's listening to them.
+    importlib.import_module("imagen_site.asgi")
 
 
 @pytest.fixture(autouse=True)
