@@ -163,6 +163,9 @@ def _clean_text(parameter: Parameter, value: Any) -> str:  # noqa: ANN401
         raise ValueError(f"{_shown(value)} is not text.")
     if "\x00" in value:
         raise ValueError("The text contains a NUL character.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        # JSON can write one; neither a database nor the model server could take it.
+        raise ValueError("The text contains half of a character, which no text can have.")
     if len(value) > parameter.max_length:
         raise ValueError(f"The text has {len(value):,} characters; at most {parameter.max_length:,} are allowed.")
     return value

@@ -13,6 +13,16 @@ from jobs.operations import BACKGROUND_REMOVE, OPERATIONS, UPSCALE, Operation
 EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.name)
 
 
+# Paths are public and topics and models are deployed by these names: path, topic, model.
+NAMES = {
+    "upscale": ("upscale", "upscale-jobs", "upscale"),
+    "enhance": ("enhance", "enhance-jobs", "enhance"),
+    "style_comic": ("style/comic", "style-comic-jobs", "style_comic"),
+    "style_aged": ("style/aged", "style-aged-jobs", "style_aged"),
+    "background_remove": ("background/remove", "background-remove-jobs", "background_remove"),
+}
+
+
 def sentence(operation: Operation, **values: Any) -> str:
     with pytest.raises(InvalidParameters) as refusal:
         operation.clean(values)
@@ -21,11 +31,9 @@ def sentence(operation: Operation, **values: Any) -> str:
 
 
 class TestTheNames:
-    def test_are_those_of_the_design(self) -> None:
-        names = {each.name: (each.path, each.topic, each.model) for each in OPERATIONS.values()}
-
-        assert names["upscale"] == ("upscale", "upscale-jobs", "upscale")
-        assert names["background_remove"] == ("background/remove", "background-remove-jobs", "background_remove")
+    @EVERY
+    def test_are_those_of_the_design(self, operation: Operation) -> None:
+        assert (operation.path, operation.topic, operation.model) == NAMES[operation.name]
 
     @EVERY
     def test_have_a_price(self, operation: Operation) -> None:
@@ -95,6 +103,20 @@ class TestAValue:
             ("quality", 101, "outside 1 to 100"),
             ("prompt", "x" * 1001, "1,001 characters; at most 1,000"),
             ("prompt", "a\x00b", "NUL"),
+            ("prompt", "half a \ud83d pair", "no text can have"),
+            ("prompt", ["a"], "not text"),
+            ("scale", 10**400, "is not one of 2, 4."),
+            ("steps", -(10**400), "is outside 1 to 100."),
+            ("guidance_scale", 10**400, "is outside 0 to 20."),
+            ("guidance_scale", "inf", "not a number"),
+            ("guidance_scale", "1e1", "not a number"),
+            ("guidance_scale", -0.1, "outside 0 to 20"),
+            ("reproducible", 1, "not true or false"),
+            ("format", "PNG", "'PNG' is not one of auto, png, jpeg, webp."),
+            ("metadata", {"keep": True}, "is not one of strip, copyright, keep."),
+            ("engine", "x" * 41, "not a name of an engine"),
+            ("seed", -1, "outside 0 to"),
+            ("seed", 1.0, "not a whole number"),
             ("prompt", 5, "not text"),
             ("engine", "../../etc", "not a name of an engine"),
             ("reproducible", "maybe", "not true or false"),
@@ -103,6 +125,22 @@ class TestAValue:
     )
     def test_that_is_wrong_is_refused_in_a_sentence(self, name: str, value: Any, says: str) -> None:
         assert says in sentence(UPSCALE, **{name: value})
+
+    @pytest.mark.parametrize("color", ["red", "#ff", "#gggggg", "#ffffff;", 0xFFFFFF, "#ffff"])
+    def test_that_is_no_colour_is_refused_with_an_example(self, color: object) -> None:
+        assert "not a colour such as #ffffff" in sentence(BACKGROUND_REMOVE, bg_color=color)
+
+    @pytest.mark.parametrize("name", ["scale", "steps", "guidance_scale", "prompt", "reproducible", "engine"])
+    def test_that_is_too_long_to_show_is_shown_shortened(self, name: str) -> None:
+        assert len(sentence(UPSCALE, **{name: ["x" * 10_000]})) < 140
+
+    def test_of_the_longest_is_taken(self) -> None:
+        assert UPSCALE.clean({"prompt": "é" * 1000})["prompt"] == "é" * 1000
+        assert UPSCALE.clean({"engine": "x" * 40})["engine"] == "x" * 40
+
+    @pytest.mark.parametrize(("text", "value"), [("true", True), (" Yes ", True), ("0", False), ("off", False)])
+    def test_that_is_true_or_false_is_read_from_text(self, text: str, value: bool) -> None:  # noqa: FBT001
+        assert BACKGROUND_REMOVE.clean({"crop": text})["crop"] is value
 
     def test_that_is_wrong_does_not_hide_the_next(self) -> None:
         with pytest.raises(InvalidParameters) as refusal:
@@ -146,6 +184,39 @@ class TestTheSchema:
                 assert operation.clean({name: value})[name] == value
             for beyond in [schema[end] + step for end, step in (("minimum", -1), ("maximum", 1)) if end in schema]:
                 assert "outside" in sentence(operation, **{name: beyond})
+
+    @EVERY
+    @given(choices=st.data())
+    def test_allows_nothing_that_is_refused(self, operation: Operation, choices: st.DataObject) -> None:
+        schema = operation.schema()
+        values = {
+            name: choices.draw(allowed_by(each), label=name)
+            for name, each in schema["properties"].items()
+            if choices.draw(st.booleans())
+        }
+
+        cleaned = operation.clean(values)
+
+        assert set(cleaned) == set(schema["properties"])
+        assert {name: cleaned[name] for name in values if name != "bg_color"} == {
+            name: value for name, value in values.items() if name != "bg_color"
+        }
+
+
+def allowed_by(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Return values that this JSON schema of a parameter allows, the empty ones that mean its default left out."""
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "pattern" in schema:
+        return st.from_regex(schema["pattern"].replace("$", r"\Z"), alphabet=st.characters(max_codepoint=127))
+    return {
+        "boolean": st.booleans(),
+        "integer": st.integers(schema.get("minimum"), schema.get("maximum")),
+        "number": st.floats(schema.get("minimum"), schema.get("maximum")),
+        "string": st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+        .filter(str.strip)
+        .map(lambda text: text[: schema.get("maxLength")]),
+    }[schema["type"]]
 
 
 class TestTheOutputsSize:
