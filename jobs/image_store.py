@@ -26,8 +26,9 @@ _SALT = "jobs.image_store"
 
 def input_path(job_id: UUID, filename: str) -> str:
     """Return where a job's input lies: the person's file name, reduced to letters that are safe in any store."""
-    safe = re.sub(r"[^\w.-]", "_", filename, flags=re.ASCII).lstrip(".")
-    return f"inputs/{job_id}/{safe[-80:] or 'photo'}"
+    # Cut first: the cut may bring a dot to the front.
+    safe = re.sub(r"[^\w.-]", "_", filename, flags=re.ASCII)[-80:].lstrip(".")
+    return f"inputs/{job_id}/{safe or 'photo'}"
 
 
 def output_path(job_id: UUID, attempt: int, suffix: str) -> str:

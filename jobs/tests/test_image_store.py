@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.storage import default_storage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,13 +129,28 @@ class TestALink:
 
         assert client.get(forged).status_code == 404
 
-    def test_cannot_leave_the_folder(self, files: SignedFileStorage, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "inputs/../../secret"])
+    def test_cannot_leave_the_folder_even_when_we_signed_it(
+        self, files: SignedFileStorage, tmp_path: Path, path: str
+    ) -> None:
         (tmp_path / "secret").write_text("secret")
-        signed = files.url("../secret", {"filename": "a.png"}).rpartition("/")[2]
+        signed = files.url(path, {"filename": "a.png"}).rpartition("/")[2]
 
-        with pytest.raises((BadLink, Exception)) as refusal:
+        with pytest.raises((BadLink, SuspiciousFileOperation)):
             files.open_link(signed)
-        assert type(refusal.value).__name__ in {"BadLink", "SuspiciousFileOperation"}
+
+
+class TestAPathOfTheFileStore:
+    @pytest.mark.parametrize("path", ["../secret", "outputs/../../secret"])
+    def test_cannot_leave_the_folder(self, files: SignedFileStorage, tmp_path: Path, path: str) -> None:
+        (tmp_path / "secret").write_text("secret")
+        store = DjangoImageStore(files)
+
+        with pytest.raises(SuspiciousFileOperation):
+            store.read(path)
+        with pytest.raises(SuspiciousFileOperation):
+            store.write(path, io.BytesIO(b"mine"))
+        assert (tmp_path / "secret").read_text() == "secret"
 
 
 class TestAnInputsPath:
@@ -149,6 +165,19 @@ class TestAnInputsPath:
         assert not name.startswith(".")
         assert len(name) <= 80
         assert name.isascii()
+        assert "/" not in name
+
+    @pytest.mark.parametrize("start", ["", ".", "..", "x", "../" * 5])
+    def test_begins_with_no_dot_wherever_a_long_name_is_cut(self, start: str) -> None:
+        for length in range(70, 90):
+            name = input_path(uuid4(), f"{start}.{'x' * length}").rpartition("/")[2]
+
+            assert not name.startswith(".")
+            assert name
+
+    @pytest.mark.parametrize("filename", ["...", "." * 300, ""])
+    def test_has_a_name_even_for_a_file_that_has_none(self, filename: str) -> None:
+        assert input_path(uuid4(), filename).endswith("/photo")
 
     def test_keeps_a_plain_name(self) -> None:
         job_id = uuid4()
@@ -156,10 +185,17 @@ class TestAnInputsPath:
         assert input_path(job_id, "holiday-1.png") == f"inputs/{job_id}/holiday-1.png"
 
 
-class TestAFolderThatCannotBeWritten:
+class TestAFolderThatCannotBeUsed:
     def test_is_an_outage_and_not_a_crash(self, tmp_path: Path) -> None:
         (tmp_path / "media").write_text("a file where the folder should be")
         store = DjangoImageStore(SignedFileStorage(location=tmp_path / "media"))
+        job_id = uuid4()
+        path = output_path(job_id, 1, "png")
 
         with pytest.raises(Unavailable):
-            store.write(output_path(uuid4(), 1, "png"), io.BytesIO(b"x"))
+            store.write(path, io.BytesIO(b"x"))
+        with pytest.raises(Unavailable):
+            store.read(path)
+        with pytest.raises(Unavailable) as refusal:
+            store.delete_job(job_id)
+        assert refusal.value.retryable
