@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from triton_models.local_triton import LocalTriton
 
 # Short, so that a test need not wait a minute for what takes a minute in earnest.
-QUICK = {"JOB_LEASE_SECONDS": "6", "JOB_RENEW_SECONDS": "1.5", "SWEEP_SECONDS": "0.5"}
+QUICK = {"JOB_LEASE_SECONDS": "6", "JOB_RENEW_SECONDS": "1.5", "SWEEP_SECONDS": "0.5", "DRAIN_SECONDS": "6"}
 
 
 @pytest.fixture(scope="session")
