@@ -260,7 +260,9 @@ def _bmp_complete(content: bytes) -> bool:
             return False
         tile = image.tile[0]
         if tile.codec_name != "raw":
-            return len(content) > tile.offset
+            # The rows are packed, and the header says into how many bytes; some programs leave a 0 there.
+            size = int.from_bytes(content[34:38], "little")
+            return tile.offset + max(size, 1) <= len(content)
         # Every row is padded to four bytes; the stride is the second argument of Pillow's raw decoder.
         stride = int(tile.args[1]) if isinstance(tile.args, tuple) else 0
         return tile.offset + stride * image.height <= len(content)

@@ -73,11 +73,26 @@ class TestAPhoto:
 
         assert (upload.width, upload.height, upload.format) == (120, 80, "jpeg")
 
+    def test_with_padding_where_its_format_allows_some_is_a_photo(self) -> None:
+        jpeg, gif = encoded("JPEG"), encoded("GIF")
+
+        assert inspect(jpeg[:2] + b"\xff\xff\xff" + jpeg[2:]).format == "jpeg"
+        assert inspect(gif[:-1] + b"\0\0;").format == "gif"
+
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])
     def test_of_any_mode_is_taken(self, mode: str) -> None:
         picture = Image.new(mode, (64, 48))
 
         assert inspect(encoded("PNG", picture)).width == 64
+
+
+def packed_bmp(width: int, height: int) -> bytes:
+    """Return a BMP of packed rows, which the library reads and does not write."""
+    pixels = (bytes([width, 1]) + b"\0\0") * height + b"\0\1"
+    palette = bytes(1024)
+    start = 54 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(pixels), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + palette + pixels
 
 
 TURNED = PHOTO.rotate(90)
@@ -92,6 +107,7 @@ BUILDS: dict[str, bytes] = {
     "moving gif": encoded("GIF", save_all=True, append_images=[TURNED]),
     "bmp of odd sides": encoded("BMP", PHOTO.resize((121, 81))),
     "bmp of two colours": encoded("BMP", PHOTO.convert("1")),
+    "packed bmp": packed_bmp(120, 80),
     "avif with alpha": encoded("AVIF", PHOTO.convert("RGBA")),
     "big tiff": encoded("TIFF", big_tiff=True),
     "lzw tiff": encoded("TIFF", compression="tiff_lzw"),
@@ -168,6 +184,15 @@ class TestWhatIsNoPhoto:
         content[entry + 2 : entry + 4] = struct.pack("<H", 7)
 
         with pytest.raises(NotAnImage):
+            inspect(bytes(content))
+
+    @pytest.mark.parametrize("entries", [600, 65_535])
+    def test_is_a_tiff_that_announces_more_than_it_has(self, entries: int) -> None:
+        content = bytearray(encoded("TIFF", PHOTO.resize((32, 32))))
+        (start,) = struct.unpack_from("<I", content, 4)
+        struct.pack_into("<H", content, start, entries)
+
+        with pytest.raises((NotAnImage, IncompleteImage)):
             inspect(bytes(content))
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -256,6 +281,9 @@ class TestLimits:
     def test_say_one_byte_too_many_as_more_than_allowed(self) -> None:
         with pytest.raises(FileTooLarge, match=r"30\.1 MB; at most 30 MB"):
             inspect(bytes(30 * 2**20 + 1))
+
+    def test_let_a_file_of_exactly_thirty_megabytes_in(self) -> None:
+        assert inspect(encoded("JPEG").ljust(30 * 2**20, b"\0")).format == "jpeg"
 
     @pytest.mark.parametrize(("width", "height"), [(31, 100), (100, 31), (20_001, 40), (40, 20_001)])
     def test_refuse_a_side_and_name_it(self, width: int, height: int) -> None:
