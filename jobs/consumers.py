@@ -7,6 +7,8 @@ import json
 from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+from uuid import UUID
 
 import structlog
 from channels.db import database_sync_to_async
@@ -19,8 +21,6 @@ from jobs.states import JobState
 from jobs.watch import FeedRaised, job_key, owner_key
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from accounts.models import Account
     from jobs.models import Job
     from jobs.watch import Change, Subscription
@@ -118,15 +118,23 @@ class JobConsumer(_Snapshots):
 
 
 class JobsConsumer(_Snapshots):
-    """/ws/jobs/: all of an account's open jobs, new ones included."""
+    """
+    /ws/jobs/: all of an account's open jobs, new ones included.
+
+    `?shown=` takes job ids, comma-separated: what a page shows as open, and may have ended before the socket came.
+    """
 
     async def prepare(self, account: Account) -> None:
         self._owner = str(account.pk)
+        self._shown = _shown_jobs(self.scope["query_string"])
         self._jobs: dict[UUID, Job] = {}
 
     async def follow(self, subscription: Subscription) -> None:
         subscription.watch(owner_key(self._owner))
         await self._look(subscription)
+        # Read after the open ones are watched: whatever is not among them has ended, and changes no more.
+        for view in await _views([job_id for job_id in self._shown if job_id not in self._jobs], self._owner):
+            await self.send_view(view)
 
     async def changed(self, change: Change, subscription: Subscription) -> None:
         if isinstance(change, FeedRaised):
@@ -162,6 +170,15 @@ def _views(job_ids: list[UUID], owner: str | UUID) -> list[dict[str, Any]]:
 
 def _open_jobs(owner: str) -> list[Job]:
     return list(queries.jobs_of(owner).unsettled()[:MAX_OPEN])
+
+
+def _shown_jobs(query: bytes) -> list[UUID]:
+    shown: list[UUID] = []
+    for text in ",".join(parse_qs(query.decode("latin-1")).get("shown", [])).split(",")[:MAX_OPEN]:
+        # An address that somebody mistyped is no reason to show them nothing.
+        with suppress(ValueError):
+            shown.append(UUID(text))
+    return shown
 
 
 class NowhereConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]

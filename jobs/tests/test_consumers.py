@@ -309,6 +309,30 @@ class TestTheSocketOfAllJobs:
             (str(new.id), "processing"),
         ]
 
+    async def test_shows_once_how_a_job_ended_that_a_page_still_shows_as_open(
+        self, site: World, job: Job, rich: Account, alice_key: str
+    ) -> None:
+        ended = await database_sync_to_async(site.submit)(rich)
+        await database_sync_to_async(site.service.cancel)(ended, now=NOW)
+
+        async with by_key(f"{ALL}?shown={ended.id},{job.id},{ended.id}", alice_key) as socket:
+            seen = [await socket.next() for _ in range(2)]
+            assert await socket.receive_nothing(timeout=0.1)
+
+        assert {(view["job_id"], view["status"]) for view in seen} == {
+            (str(job.id), "queued"),
+            (str(ended.id), "cancelled"),
+        }
+
+    async def test_is_asked_in_vain_for_what_is_a_strangers_or_no_job(
+        self, site: World, job: Job, charlie_key: str
+    ) -> None:
+        await database_sync_to_async(site.service.cancel)(job, now=NOW)
+
+        for shown in (f"{job.id}", f"{uuid4()}", "nonsense,,%00", "%E9" * 100):
+            async with by_key(f"{ALL}?shown={shown}", charlie_key) as socket:
+                assert await socket.receive_nothing(timeout=0.1)
+
     async def test_shows_nothing_of_strangers(
         self, site: World, rich: Account, charlie: User, charlie_key: str
     ) -> None:

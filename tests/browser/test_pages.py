@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from skimage import data
 
 from tests.browser.conftest import sign_in
-from tests.running_site import ROOT
+from tests.running_site import ROOT, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,13 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 LONG = 60_000
+# Asked of the database, for while no web process runs.
+_ENDED = """
+import sys
+from jobs.models import Job
+for job in Job.objects.filter(id=sys.argv[-1], settled_at__isnull=False):
+    print("ended", job.id)
+"""
 
 
 @pytest.fixture
@@ -146,6 +153,24 @@ class TestTheList:
 
         page.get_by_text("There are new jobs").click(timeout=LONG)
         expect(page.get_by_role("link", name="second.jpg").first).to_be_visible()
+
+    def test_learns_after_a_break_what_ended_meanwhile(
+        self, page: Page, site: RunningSite, small_photo: Path, complaints: list[str]
+    ) -> None:
+        site.stop_process("worker")
+        job_id = str(site.submit("upscale", small_photo.read_bytes())["job_id"])
+        page.goto(f"{site.url}/jobs/")
+        status = page.locator(f"[data-job='{job_id}'] [data-show=status]")
+        expect(status).to_have_text("queued")
+        site.stop_process("web")
+        expect(page.get_by_text("The connection was lost")).to_be_visible(timeout=LONG)
+
+        site.start_worker()
+        wait_until(lambda: f"ended {job_id}" in site.python(_ENDED, job_id), seconds=60, what="the end of the job")
+        site.start_web()
+
+        expect(status).to_have_text("completed", timeout=20_000)
+        complaints.clear()
 
     def test_filters_by_operation_and_status(self, page: Page, site: RunningSite, small_photo: Path) -> None:
         job_id = str(site.submit("background/remove", small_photo.read_bytes(), filename="cut.jpg")["job_id"])

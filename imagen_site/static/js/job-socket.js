@@ -1,6 +1,7 @@
 // A socket of job snapshots that comes back by itself. Each message is a whole job; older versions are dropped.
 "use strict";
 
+// `path` is asked for each time: what a page wants to hear of may change while the connection is away.
 function followJobs(path, { onJob, onConnection }) {
   const newest = new Map();
   // Told by the server: nobody is signed in, or there is no such job. Asking again would not help.
@@ -10,7 +11,7 @@ function followJobs(path, { onJob, onConnection }) {
   let socket = null;
 
   function open() {
-    socket = new WebSocket(new URL(path, window.location.href.replace(/^http/, "ws")));
+    socket = new WebSocket(new URL(path(), window.location.href.replace(/^http/, "ws")));
     socket.addEventListener("open", () => {
       delay = 500;
       onConnection(true);

@@ -36,7 +36,7 @@ function showEngine(job) {
 }
 
 if (root.dataset.over !== "true") {
-  const stop = followJobs(root.dataset.socket, {
+  const stop = followJobs(() => root.dataset.socket, {
     onConnection: (there) => {
       byId("connection").hidden = there;
     },

@@ -3,7 +3,14 @@
 
 const list = document.getElementById("jobs");
 
-followJobs("/ws/jobs/", {
+// A job that ended before the socket was there, or while it was away, is told of only if it is asked for.
+function socketPath() {
+  const cards = [...document.querySelectorAll("[data-job]")];
+  const open = cards.filter((card) => !over({ status: card.querySelector("[data-show=status]").dataset.status }));
+  return open.length ? `/ws/jobs/?shown=${open.map((card) => card.dataset.job).join(",")}` : "/ws/jobs/";
+}
+
+followJobs(socketPath, {
   onConnection: (there) => {
     document.getElementById("connection").hidden = there;
   },
