@@ -142,6 +142,7 @@ def history(request: SignedInRequest) -> HttpResponse:
     context = {
         "jobs": [{**_readable(view), "title": OPERATIONS[view["operation"]].title} for view in views],
         "page": page,
+        "oldest": views[-1]["created_at"] if views else "",
         "chosen": chosen,
         "query": urlencode(chosen) + "&" if chosen else "",
         "operations": OPERATIONS.values(),

@@ -64,6 +64,23 @@ def watch_status(page: Page) -> None:
     """)
 
 
+def listen(page: Page) -> list[str]:
+    """Return what the page's sockets hear from now on; it grows."""
+    heard: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(str(frame))))
+    return heard
+
+
+def wait_to_hear(page: Page, heard: list[str], text: str) -> None:
+    for _ in range(LONG // 50):
+        if any(text in message for message in heard):
+            # The page's script is told at the same time as we are.
+            page.wait_for_timeout(200)
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"No socket told of {text}.")
+
+
 class TestTheMainJob:
     def test_drop_watch_see_and_download(self, page: Page, site: RunningSite, photo: Path) -> None:
         watch_status(page)
@@ -183,6 +200,35 @@ class TestTheList:
 
         expect(page.locator(f"[data-job='{job_id}']")).to_be_visible()
         expect(page.get_by_text("Upscale ·")).to_have_count(0)
+
+    def test_tells_only_of_new_jobs_that_fit_its_filter(self, page: Page, site: RunningSite, small_photo: Path) -> None:
+        heard = listen(page)
+        page.goto(f"{site.url}/jobs/?operation=background_remove")
+        news = page.get_by_text("There are new jobs")
+
+        site.submit("upscale", small_photo.read_bytes(), filename="unfit.jpg")
+        wait_to_hear(page, heard, "unfit.jpg")
+        expect(news).to_be_hidden()
+        site.submit("background/remove", small_photo.read_bytes(), filename="fitting.jpg")
+
+        news.click(timeout=LONG)
+        expect(page.get_by_role("link", name="fitting.jpg").first).to_be_visible()
+        expect(page.get_by_label("Operation")).to_have_value("background_remove")
+
+    def test_calls_nothing_new_that_is_on_a_page_before(self, page: Page, site: RunningSite, small_photo: Path) -> None:
+        heard = listen(page)
+        site.stop_process("worker")
+        job_ids = [
+            str(site.submit("background/remove", small_photo.read_bytes(), filename=f"old-{number}.jpg")["job_id"])
+            for number in range(25)
+        ]
+
+        page.goto(f"{site.url}/jobs/?page=2")
+        wait_to_hear(page, heard, job_ids[-1])
+
+        expect(page.get_by_text("There are new jobs")).to_be_hidden()
+        for job_id in job_ids:
+            site.call("POST", f"/api/v1/jobs/{job_id}/cancel")
 
 
 class TestWithoutScripts:
