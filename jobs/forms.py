@@ -56,8 +56,12 @@ def values(operation: Operation, given: QueryDict) -> dict[str, Any]:
 
 def _field(parameter: Parameter, given: Mapping[str, str] | None, errors: list[str]) -> dict[str, Any]:
     value = parameter.default if given is None else given.get(parameter.name, "")
+    html_id = f"field-{parameter.name}"
+    told_by = [f"{html_id}-error"] * bool(errors) + [f"{html_id}-help"] * bool(parameter.help)
     return {
         "parameter": parameter,
+        "id": html_id,
+        "described_by": " ".join(told_by),
         "value": value,
         "errors": errors,
         # Not through the template's own formatting, which would write 4,294,967,295.

@@ -139,6 +139,12 @@ class TestSubmit:
         assert "a red boat" in page
         assert nothing_is_left(adapted, rich)
 
+    def test_ties_a_sentence_to_its_field(self, browser: Client) -> None:
+        page = send(browser, scale="3").content.decode()
+
+        assert 'aria-invalid="true" aria-describedby="field-scale-error"' in page
+        assert '<small class="problem" id="field-scale-error">' in page
+
     def test_says_when_credits_are_short(self, client: Client, alice: User, adapted: World) -> None:
         client.force_login(alice)
 

@@ -158,6 +158,35 @@ class TestAFileThatIsNoPhoto:
         complaints.clear()
 
 
+class TestAParameterThatIsWrong:
+    def test_is_said_beside_its_field_until_it_is_right(
+        self, page: Page, site: RunningSite, small_photo: Path, complaints: list[str]
+    ) -> None:
+        page.get_by_role("link", name="Remove background").click()
+        page.get_by_label("Photo", exact=True).set_input_files(small_photo)
+        color, engine = page.get_by_label("Background colour"), page.get_by_label("Engine", exact=True)
+        color.fill("reddish")
+        page.get_by_text("More settings").click()
+        engine.fill("No Such")
+        page.get_by_text("More settings").click()
+
+        page.get_by_role("button", name="Remove background").click()
+
+        expect(color).to_have_accessible_description(
+            "'reddish' is not a colour such as #ffffff. Transparent when empty."
+        )
+        expect(color).to_have_attribute("aria-invalid", "true")
+        expect(color).to_be_focused()
+        # What is wrong among the settings that were folded away is shown, too.
+        expect(page.get_by_text("is not a name of an engine")).to_be_visible()
+        color.fill("#ff0000")
+        engine.fill("auto")
+        page.get_by_role("button", name="Remove background").click()
+        page.wait_for_url("**/jobs/*/")
+        # The browser itself notes every answer of 422 in the console.
+        complaints.clear()
+
+
 class TestTheList:
     def test_shows_a_job_that_another_window_sends_live(
         self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path

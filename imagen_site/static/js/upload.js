@@ -14,6 +14,40 @@ function fail(sentence) {
   problem.scrollIntoView({ block: "center" });
 }
 
+// The same small text that the server puts beside a field when it draws the form again.
+function mark(control, sentence) {
+  const text = document.createElement("small");
+  text.className = "problem";
+  text.id = `${control.id}-error`;
+  text.textContent = sentence;
+  const help = document.getElementById(`${control.id}-help`);
+  control.closest(".field").insertBefore(text, help);
+  control.setAttribute("aria-invalid", "true");
+  control.setAttribute("aria-describedby", help ? `${text.id} ${help.id}` : text.id);
+  const folded = control.closest("details");
+  if (folded) folded.open = true;
+}
+
+function unmark() {
+  for (const control of form.querySelectorAll("[aria-invalid]")) {
+    document.getElementById(`${control.id}-error`).remove();
+    control.removeAttribute("aria-invalid");
+    const help = document.getElementById(`${control.id}-help`);
+    if (help) control.setAttribute("aria-describedby", help.id);
+    else control.removeAttribute("aria-describedby");
+  }
+}
+
+function refused(answer) {
+  const errors = Object.entries(answer.errors || {});
+  const isField = ([name]) => document.getElementById(`field-${name}`) !== null;
+  const homeless = errors.filter((entry) => !isField(entry)).map(([name, lines]) => `${name}: ${lines.join(" ")}`);
+  fail([answer.detail, ...homeless].join(" "));
+  for (const [name, lines] of errors.filter(isField)) mark(document.getElementById(`field-${name}`), lines.join(" "));
+  const first = form.querySelector("[aria-invalid]");
+  if (first) first.focus();
+}
+
 function answered(request) {
   const kind = request.getResponseHeader("Content-Type") || "";
   if (request.status === 201 && kind.startsWith("application/json")) {
@@ -21,9 +55,7 @@ function answered(request) {
     return;
   }
   if (kind.includes("json")) {
-    const answer = JSON.parse(request.responseText);
-    const fields = Object.entries(answer.errors || {}).map(([name, lines]) => `${name}: ${lines.join(" ")}`);
-    fail([answer.detail, ...fields].join(" "));
+    refused(JSON.parse(request.responseText));
     return;
   }
   fail(request.status === 403 ? "Your sign-in has ended. Reload the page and sign in." : "The site could not take the photo. Try again in a moment.");
@@ -39,6 +71,7 @@ form.addEventListener("submit", (event) => {
     return;
   }
   problem.hidden = true;
+  unmark();
   button.disabled = true;
   bar.hidden = false;
   const request = new XMLHttpRequest();
