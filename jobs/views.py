@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import mimetypes
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, JsonResponse
 from django.shortcuts import redirect, render
@@ -24,6 +26,7 @@ from jobs.operations import OPERATIONS, UPSCALE
 from jobs.states import JobStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from django.http import HttpRequest, HttpResponse
@@ -37,6 +40,38 @@ if TYPE_CHECKING:
 
 
 PAGE_SIZE = 24
+_Path = ParamSpec("_Path")
+
+
+def _signed_in_or_back_to(
+    page: Callable[_Path, str],
+) -> Callable[
+    [Callable[Concatenate[SignedInRequest, _Path], HttpResponse]],
+    Callable[Concatenate[HttpRequest, _Path], HttpResponse],
+]:
+    """Send who is not signed in to sign in and then to a page: a form's own address answers a GET with 405."""
+
+    def decorate(
+        view: Callable[Concatenate[SignedInRequest, _Path], HttpResponse],
+    ) -> Callable[Concatenate[HttpRequest, _Path], HttpResponse]:
+        @wraps(view)
+        def answer(request: HttpRequest, /, *args: _Path.args, **kwargs: _Path.kwargs) -> HttpResponse:
+            if request.user.is_authenticated:
+                return view(cast("SignedInRequest", request), *args, **kwargs)
+            return redirect_to_login(page(*args, **kwargs))
+
+        return answer
+
+    return decorate
+
+
+def _form_page(operation: str) -> str:
+    url = reverse("jobs:home")
+    return f"{url}?{urlencode({'operation': operation})}" if operation in OPERATIONS else url
+
+
+def _job_page(job_id: UUID) -> str:
+    return reverse("jobs:detail", args=[job_id])
 
 
 @require_safe
@@ -49,7 +84,7 @@ def home(request: SignedInRequest) -> HttpResponse:
 
 
 @require_POST
-@login_required
+@_signed_in_or_back_to(_form_page)
 def submit(request: SignedInRequest, operation: str) -> HttpResponse:
     """
     Accept a photo from the form.
@@ -112,7 +147,7 @@ def detail(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 
 
 @require_POST
-@login_required
+@_signed_in_or_back_to(_job_page)
 def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     job = _find(request.user.account, job_id)
     try:

@@ -57,6 +57,19 @@ class TestEveryPage:
     def test_changes_nothing_for_a_stranger(self, client: Client, db: None, path: str) -> None:
         assert client.post(path).status_code == 302
 
+    @pytest.mark.parametrize(
+        ("path", "back"),
+        [
+            ("/submit/background_remove/", "/%3Foperation%3Dbackground_remove"),
+            ("/submit/nonsense/", "/"),
+            (f"/jobs/{NOBODYS}/cancel/", f"/jobs/{NOBODYS}/"),
+        ],
+    )
+    def test_leads_who_signs_in_again_to_a_page_and_not_to_a_form(
+        self, client: Client, db: None, path: str, back: str
+    ) -> None:
+        assert client.post(path)["Location"] == f"/accounts/login/?next={back}"
+
     def test_has_no_inline_script_or_style(self, browser: Client, adapted: World, rich: Account) -> None:
         job = adapted.submit(rich)
 

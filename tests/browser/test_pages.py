@@ -187,6 +187,18 @@ class TestAParameterThatIsWrong:
         complaints.clear()
 
 
+class TestASignInThatHasEnded:
+    def test_is_said_when_a_photo_is_sent(
+        self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path
+    ) -> None:
+        page.get_by_label("Photo", exact=True).set_input_files(small_photo)
+        context.clear_cookies(name="sessionid")
+
+        page.get_by_role("button", name="Upscale").click()
+
+        expect(page.get_by_role("alert")).to_contain_text("Your sign-in has ended")
+
+
 class TestTheList:
     def test_shows_a_job_that_another_window_sends_live(
         self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path

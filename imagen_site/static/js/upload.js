@@ -48,6 +48,9 @@ function refused(answer) {
   if (first) first.focus();
 }
 
+// A request follows the redirect to the sign-in page by itself, and then seems to have succeeded.
+const signedOut = (request) => request.status === 403 || new URL(request.responseURL).pathname !== new URL(form.action).pathname;
+
 function answered(request) {
   const kind = request.getResponseHeader("Content-Type") || "";
   if (request.status === 201 && kind.startsWith("application/json")) {
@@ -58,7 +61,7 @@ function answered(request) {
     refused(JSON.parse(request.responseText));
     return;
   }
-  fail(request.status === 403 ? "Your sign-in has ended. Reload the page and sign in." : "The site could not take the photo. Try again in a moment.");
+  fail(signedOut(request) ? "Your sign-in has ended. Reload the page and sign in." : "The site could not take the photo. Try again in a moment.");
 }
 
 form.addEventListener("submit", (event) => {
