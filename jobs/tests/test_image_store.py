@@ -29,6 +29,8 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def files(tmp_path: Path) -> SignedFileStorage:
+    # The folder is there from the start: behind a missing one, a path that leaves it would lead nowhere.
+    (tmp_path / "media" / "inputs").mkdir(parents=True)
     return SignedFileStorage(location=tmp_path / "media", allow_overwrite=True)
 
 
@@ -104,13 +106,14 @@ class TestALink:
         assert "sandbox" in answer["Content-Security-Policy"]
         assert answer["X-Content-Type-Options"] == "nosniff"
 
-    def test_works_for_its_lifetime_and_no_longer(self, client: Client) -> None:
+    @pytest.mark.parametrize("lifetime", [timedelta(minutes=5), HOUR, timedelta(days=7)])
+    def test_works_for_its_lifetime_and_no_longer(self, client: Client, lifetime: timedelta) -> None:
         path = output_path(uuid4(), 1, "png")
         store = DjangoImageStore(default_storage)
         store.write(path, io.BytesIO(b"pixels"))
         with time_machine.travel(NOW, tick=False) as clock:
-            link = store.link(path, filename="a.png", lifetime=HOUR)
-            clock.shift(HOUR - timedelta(seconds=1))
+            link = store.link(path, filename="a.png", lifetime=lifetime)
+            clock.shift(lifetime - timedelta(seconds=1))
             before = client.get(link)
             before.close()
             clock.shift(timedelta(seconds=2))
@@ -119,7 +122,12 @@ class TestALink:
         assert (before.status_code, after.status_code) == (200, 404)
 
     def test_of_a_deleted_file_is_not_found(self, client: Client) -> None:
-        link = DjangoImageStore(default_storage).link("outputs/none/1/result.png", filename="a.png", lifetime=HOUR)
+        job_id, store = uuid4(), DjangoImageStore(default_storage)
+        path = output_path(job_id, 1, "png")
+        store.write(path, io.BytesIO(b"pixels"))
+        link = store.link(path, filename="a.png", lifetime=HOUR)
+
+        store.delete_job(job_id)
 
         assert client.get(link).status_code == 404
 
@@ -138,6 +146,17 @@ class TestALink:
 
         with pytest.raises((BadLink, SuspiciousFileOperation)):
             files.open_link(signed)
+
+
+class TestADeletedJob:
+    def test_leaves_no_empty_folder_behind(self, files: SignedFileStorage, tmp_path: Path) -> None:
+        job_id, store = uuid4(), DjangoImageStore(files)
+        for path in (input_path(job_id, "a.png"), output_path(job_id, 1, "png"), output_path(job_id, 2, "png")):
+            store.write(path, io.BytesIO(b"x"))
+
+        store.delete_job(job_id)
+
+        assert list(tmp_path.rglob(f"*{job_id}*")) == []
 
 
 class TestAPathOfTheFileStore:
