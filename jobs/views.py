@@ -141,7 +141,10 @@ def detail(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     job = _find(request.user.account, job_id)
     view = _readable(_view(job))
     status = JobStatus(view["status"])
-    asked = [(name, value) for name, value in job.params.items() if value not in {None, "", False}]
+    # Not by truth: 0 is a seed and a strength like any other.
+    asked = [
+        (name, value) for name, value in job.params.items() if not (value is None or value is False or value == "")
+    ]
     context = {"job": view, "title": OPERATIONS[job.operation].title, "over": status.terminal, "params": asked}
     return render(request, "jobs/detail.html", context)
 

@@ -210,6 +210,15 @@ class TestAJobsPage:
         assert "fake 1" in page
         assert "http-equiv" not in page
 
+    def test_says_what_was_asked_for_zero_included(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich, values={"seed": "0", "scale": "2"})
+
+        page = browser.get(f"/jobs/{job.id}/").content.decode()
+
+        assert "scale 2, seed 0, engine auto" in page
+        assert "reproducible" not in page
+        assert "charged only if the job completes" in page
+
     def test_is_not_there_for_anybody_else(self, strangers_browser: Client, adapted: World, rich: Account) -> None:
         job = adapted.submit(rich)
 
