@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from queue import Empty, SimpleQueue
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from jobs.errors import JobError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from datetime import timedelta
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +33,13 @@ class Command(BaseCommand):
             report = adapters.sweeper().sweep(now=timezone.now())
             self.stdout.write(", ".join(f"{name} {count}" for name, count in vars(report).items()))
             return
-        stopping = threading.Event()
+        # Not an Event: setting one in a signal handler hangs when this thread is just beginning to wait for it.
+        stops: SimpleQueue[int] = SimpleQueue()
         for number in (SIGTERM, SIGINT):
-            signal(number, lambda *_: stopping.set())
-        while not stopping.is_set():
+            signal(number, lambda received, _: stops.put(received))
+        self._sweep()
+        while not _comes(stops, within=settings.IMAGEN.sweep_every):
             self._sweep()
-            stopping.wait(settings.IMAGEN.sweep_every.total_seconds())
 
     def _sweep(self) -> None:
         close_old_connections()
@@ -48,3 +50,11 @@ class Command(BaseCommand):
             log.warning("sweep_failed", error=type(error).__name__)
         finally:
             close_old_connections()
+
+
+def _comes(stops: SimpleQueue[int], *, within: timedelta) -> bool:
+    try:
+        stops.get(timeout=within.total_seconds())
+    except Empty:
+        return False
+    return True
