@@ -172,6 +172,7 @@ class TestTheSchema:
         properties = operation.schema()["properties"]
 
         assert set(properties) == {parameter.name for parameter in operation.parameters}
+        assert operation.schema()["additionalProperties"] is False
         for parameter in operation.parameters:
             assert properties[parameter.name].get("minimum") == parameter.minimum
             assert properties[parameter.name].get("default") == parameter.default

@@ -136,6 +136,14 @@ class TestATruncatedFile:
             with pytest.raises(IncompleteImage):
                 inspect(content[:cut])
 
+    def test_is_a_packed_bmp_without_a_pixel_that_does_not_say_how_many_it_had(self) -> None:
+        content = bytearray(packed_bmp(120, 80))
+        content[34:38] = bytes(4)
+
+        assert inspect(bytes(content)).format == "bmp"
+        with pytest.raises(IncompleteImage):
+            inspect(bytes(content[: 54 + 1024]))
+
     def test_is_not_saved_by_the_end_of_its_thumbnail(self) -> None:
         thumbnail = encoded("JPEG", PHOTO.resize((60, 40)))
         whole = encoded("JPEG")
