@@ -1,5 +1,11 @@
 """Fixtures that every app's tests share."""
 
+from hypothesis import HealthCheck, settings
+
+# The first text drawn in a fresh checkout builds a table of Unicode, which takes seconds and says nothing of the test.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
+
 pytest_plugins = [
     "tests.no_skips",
     "tests.cast",

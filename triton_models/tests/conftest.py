@@ -3,11 +3,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from skimage import data
 
 from triton_models import weights
 from triton_models.pipeline import Pipeline
+
+# The first text drawn in a fresh checkout builds a table of Unicode, which takes seconds and says nothing of the test.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
+
 
 if TYPE_CHECKING:
     from pathlib import Path
