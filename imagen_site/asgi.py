@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import django
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from django.core.handlers.asgi import ASGIRequest
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "imagen_site.settings")
 # Before anything that imports models.
@@ -37,6 +39,20 @@ class OneHopHandler(ASGIHandler):
         super().load_middleware(is_async=False)
         chain: Callable[[HttpRequest], HttpResponse] = self._middleware_chain  # type: ignore[has-type]
         self._middleware_chain = sync_to_async(chain, thread_sensitive=True)
+
+    def create_request(
+        self, scope: Mapping[str, Any], body_file: IO[bytes]
+    ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
+        """
+        Say how long a body is that came in chunks, without a length of its own.
+
+        All of it has been read by now; told nothing, Django's form parser would take it for empty.
+        """
+        if not any(name == b"content-length" for name, _ in scope["headers"]):
+            length = body_file.seek(0, os.SEEK_END)
+            body_file.seek(0)
+            scope = {**scope, "headers": [*scope["headers"], (b"content-length", str(length).encode())]}
+        return super().create_request(scope, body_file)
 
 
 application = ProtocolTypeRouter(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from django.db import Error, connection
 from django.http import HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from inference.errors import InferenceError
 from jobs import adapters
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+@csrf_exempt
+@require_safe
 def livez(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     return HttpResponse("ok", content_type="text/plain")
 
 
+@csrf_exempt
+@require_safe
 def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     """
     Answer 200 when jobs can be accepted, else 503.

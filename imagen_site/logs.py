@@ -12,11 +12,22 @@ _SECRETS = re.compile(r"(?P<link>/files/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take signed links and API keys out of every text of a log line, wherever they came from."""
+    """Take signed links and API keys out of every value of a log line, wherever they came from."""
     for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = _SECRETS.sub(lambda found: (found["link"] or found["key"]) + "[redacted]", value)
+        event[name] = _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:  # noqa: ANN401 - whatever somebody logs
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(name): _redacted(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_redacted(inner) for inner in value]
+    # Django logs the request itself, which becomes text with its path only when the line is written.
+    text = value if isinstance(value, str) else repr(value)
+    return _SECRETS.sub(lambda found: (found["link"] or found["key"]) + "[redacted]", text)
 
 
 _SHARED: list[Any] = [
@@ -50,6 +61,8 @@ def logging_settings(*, level: str) -> dict[str, Any]:
             # It logs whole URLs, and ours carry signatures; django-structlog logs each request once, by path.
             "uvicorn.access": {"level": "WARNING"},
             "django_structlog": {"level": level},
+            # A traceback for every scanner that asks for another host: it is answered with 400 all the same.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
         },
     }
 

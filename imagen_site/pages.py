@@ -22,6 +22,10 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _answer(request, 403, "permission_denied", "You may not do this.")
 
 
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature
+    return _answer(request, 403, "csrf_failed", "This form is too old or not ours. Load the page again and repeat it.")
+
+
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
     return _answer(request, 404, "not_found", "There is nothing at this address.")
 

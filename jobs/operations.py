@@ -154,7 +154,7 @@ def _within(parameter: Parameter, value: float) -> float:
     low, high = parameter.minimum, parameter.maximum
     # Written so that NaN, which compares false with everything, is outside too.
     if low is not None and high is not None and not low <= value <= high:
-        raise ValueError(f"{_shown(value)} is outside {low:g} to {high:g}.")
+        raise ValueError(f"{_shown(value)} is outside {low:,.15g} to {high:,.15g}.")
     return value
 
 

@@ -212,6 +212,8 @@ def _scaled_to_eight_bits(image: PillowImage) -> PillowImage:
     if not np.isfinite(values).all():
         raise ValueError("its pixels are not numbers")
     low, high = _value_range(image.mode, values)
+    # One value everywhere has no range of its own.
+    high = high if high > low else low + 1.0
     scaled = Image.fromarray(((values - low) * (255.0 / (high - low)) + 0.5).clip(0, 255).astype(np.uint8), "L")
     scaled.info.update({key: image.info[key] for key in ("icc_profile",) if key in image.info})
     return scaled
@@ -228,7 +230,8 @@ def _value_range(mode: str, values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _alpha(image: PillowImage) -> NDArray[np.uint8] | None:
-    if "A" not in image.getbands():
+    # LAB has a band of this name too, which is a colour.
+    if image.mode not in {"LA", "RGBA"}:
         return None
     alpha = np.asarray(image.getchannel("A"))
     return None if alpha.min() == 255 else alpha

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from django.test import RequestFactory
 
 from imagen_site import logs
 
@@ -54,3 +55,12 @@ class TestALogLine:
         assert "/files/[redacted]" in written
         assert "eJxVzDsS" not in written
         assert "secretsecret" not in written
+
+    def test_hides_them_in_whatever_is_not_text_too(self, stream: io.StringIO, rf: RequestFactory) -> None:
+        logging.getLogger("django.request").warning(
+            "Forbidden: %s", "/files/x", extra={"request": rf.post("/files/.eJwtSECRET:1x")}
+        )
+        structlog.get_logger("jobs.tests").info("some", nested={"links": ["/files/.eJwtSECRET:1x"], "count": 3})
+
+        assert "SECRET" not in stream.getvalue()
+        assert lines(stream)[1]["nested"] == {"links": ["/files/[redacted]"], "count": 3}

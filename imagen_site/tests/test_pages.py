@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.test import Client
 
 from imagen_site import pages
 from imagen_site.api_errors import CONTENT_TYPE
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest, HttpResponse
-    from django.test import Client, RequestFactory
+    from django.test import RequestFactory
     from pytest_django import Settings
 
     from accounts.models import User
@@ -82,3 +83,15 @@ class TestTheErrorPage:
     def test_is_shown_although_the_database_is_away(self, rf: RequestFactory) -> None:
         # No session, no person and, without the `db` fixture, no database: as when a middleware broke.
         assert pages.broken(rf.get("/")).status_code == 500
+
+
+class TestAFormWithoutItsToken:
+    def test_is_refused_on_a_page_of_ours(self, db: None) -> None:
+        answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {})
+
+        assert answer.status_code == 403
+        assert "Load the page again" in answer.content.decode()
+
+    @pytest.mark.parametrize("path", ["/livez", "/readyz"])
+    def test_is_no_matter_where_nothing_is_sent(self, db: None, path: str) -> None:
+        assert Client(enforce_csrf_checks=True).put(path).status_code == 405

@@ -96,7 +96,7 @@ class TestAValue:
             ("steps", "1_0", "not a whole number"),
             ("steps", True, "not a whole number"),
             ("steps", 0, "0 is outside 1 to 100."),
-            ("seed", 2**32, "outside 0 to"),
+            ("seed", 2**32, "outside 0 to 4,294,967,295."),
             ("seed", "9" * 50, "not a whole number"),
             ("guidance_scale", "nan", "not a number"),
             ("guidance_scale", float("nan"), "outside 0 to 20"),

@@ -58,10 +58,13 @@ class LightUpscaler:
         scale = parameters.scale
         rgb = self._enlarge_tiled(picture, scale, watch)
         alpha = None if picture.alpha is None else _enlarge_plane(picture.alpha, scale)
+        enlarged = Picture(rgb, alpha, picture.gray, picture.format, picture.metadata)
+        if picture.alpha is not None and not picture.alpha.any():
+            # Nothing is to be seen, so there is nothing to compare.
+            return Outcome(enlarged)
         psnr = _psnr_of_reduced(picture, rgb)
         if psnr < _LOWEST_PSNR_DB:
             raise QualityGate(f"The enlarged picture does not look like the input ({psnr:.0f} dB); nothing was kept.")
-        enlarged = Picture(rgb, alpha, picture.gray, picture.format, picture.metadata)
         return Outcome(enlarged, checks={"reduced_psnr_db": round(psnr, 1)})
 
     def _enlarge_tiled(self, picture: Picture, scale: int, watch: Watch) -> NDArray[np.uint8]:
