@@ -9,24 +9,7 @@ import pytest
 
 from imagen_site.brokers.lease_keeper import LeaseKeeper
 from imagen_site.brokers.leased_queue import LeasedQueue, queue_depth
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
+from imagen_site.tests.conftest import Clock
 
 
 @pytest.fixture

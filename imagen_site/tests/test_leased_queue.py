@@ -12,23 +12,9 @@ from pathlib import Path
 import pytest
 
 from imagen_site.brokers.leased_queue import LeasedQueue, dead_messages, queue_depth
+from imagen_site.tests.conftest import Clock
 
 LEASE = 30.0
-
-
-class Clock:
-    """Seconds that pass only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

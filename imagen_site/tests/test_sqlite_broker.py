@@ -1,108 +1,16 @@
-import base64
-import json
 import logging
-import resource
-import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu import Connection, Consumer
 from kombu.exceptions import OperationalError
 
 from imagen_site.brokers import sqlite
 from imagen_site.brokers.sqlite import Options, dead_messages, queue_depth
-
-NAME = "upscale-jobs"
-JOBS = Queue(NAME, Exchange(NAME), routing_key=NAME)
-EMPTY = {"ready": 0, "leased": 0, "dead": 0}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
-@pytest.fixture
-def connect(path: Path) -> Iterator[Callable[..., Connection]]:
-    """Connections to the queue's file, each as another process would have it."""
-    opened = []
-
-    def connect(**options: Any) -> Connection:
-        connection = Connection(
-            "leased-sqlite://localhost",
-            transport="imagen_site.brokers.sqlite:Transport",
-            transport_options={"path": str(path), "polling_interval": 0.005, "busy_seconds": 0.05, **options},
-        )
-        opened.append(connection)
-        return connection
-
-    yield connect
-    for connection in opened:
-        connection.release()
-
-
-@pytest.fixture
-def connection(connect: Callable[..., Connection]) -> Connection:
-    return connect()
-
-
-def publish(connection: Connection, *bodies: Any, **options: Any) -> None:
-    producer = Producer(connection, serializer="json")
-    for body in bodies:
-        producer.publish(body, exchange=JOBS.exchange, routing_key=NAME, declare=[JOBS], **options)
-
-
-def get(connection: Connection, **options: Any) -> Any:
-    return JOBS(connection.default_channel).get(**options)
-
-
-def insert(path: Path, payload: str | bytes) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute(
-            "INSERT INTO message (queue, position, payload) SELECT ?, COALESCE(MAX(position), 0) + 1, ? FROM message",
-            (NAME, payload),
-        )
-    db.close()
-
-
-def task_payload(body: str, *, content_type: str = "application/json", **headers: Any) -> str:
-    """What Celery publishes for a task, with this body."""
-    return json.dumps(
-        {
-            "body": base64.b64encode(body.encode()).decode(),
-            "content-type": content_type,
-            "content-encoding": "utf-8",
-            "headers": {"task": "run_job", "id": "7", **headers},
-            "properties": {"body_encoding": "base64", "delivery_info": {"exchange": NAME, "routing_key": NAME}},
-        }
-    )
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    lock = sqlite3.connect(path, isolation_level=None)
-    lock.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        lock.close()
-
-
-@contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """No file of this process may grow beyond the size of the queue's file and its log."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = max(file.stat().st_size for file in path.parent.iterdir() if not file.name.endswith("-shm"))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from imagen_site.tests.broker import EMPTY, JOBS, NAME, full_disk, get, locked, publish
 
 
 class TestOptions:
@@ -277,106 +185,6 @@ class TestLease:
 
         assert get(connect()).payload == "job"
         assert "queue_lease_capped" in caplog.messages
-
-
-class TestDelivery:
-    def test_ends_after_max_deliveries_and_leaves_the_message_dead(
-        self, connect: Callable[..., Connection], path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        consumer = connect(max_deliveries=2)
-        publish(consumer, "crasher")
-        for _ in range(2):
-            get(consumer).requeue()
-            time.sleep(0.11)
-
-        assert get(consumer) is None
-
-        assert queue_depth(path, NAME) == {"ready": 0, "leased": 0, "dead": 1}
-        (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-        assert (record.message, record.reason) == ("queue_message_dead", "delivered 2 times")
-        assert "crasher" not in str(record.__dict__)
-
-    @pytest.mark.parametrize(
-        "payload",
-        [
-            pytest.param("{not json", id="no JSON"),
-            pytest.param(b"\xff\xfe\x00", id="no text"),
-            pytest.param("[" * 100_000, id="JSON too deep"),
-            pytest.param("[]", id="no object"),
-            pytest.param("{}", id="no properties"),
-            pytest.param(
-                '{"properties": {"delivery_info": {}, "body_encoding": "base64"}, "body": "a"}', id="no base64"
-            ),
-            pytest.param('{"properties": {"delivery_info": {}, "body_encoding": "rot13"}, "body": "a"}', id="no codec"),
-            pytest.param(task_payload("{not json"), id="task without JSON"),
-            pytest.param(
-                task_payload('[[], {}, {"a": 1}]', content_type="application/x-python-serialize"), id="pickle"
-            ),
-            pytest.param(task_payload("[[], {}]"), id="task of two parts"),
-            pytest.param(task_payload("[{}, [], null]"), id="task without arguments"),
-            pytest.param(task_payload("[[], {}, {}]", compression="application/x-gzip"), id="compression it has not"),
-        ],
-    )
-    def test_parks_what_cannot_be_read_and_goes_on(
-        self, connection: Connection, path: Path, payload: str | bytes, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        publish(connection, "before")
-        insert(path, payload)
-        publish(connection, "after")
-
-        payloads = [get(connection).payload for _ in range(2)]
-
-        assert payloads == ["before", "after"]
-        assert queue_depth(path, NAME) == {"ready": 0, "leased": 2, "dead": 1}
-        assert [record.message for record in caplog.records] == ["queue_message_dead"]
-
-    def test_puts_back_what_the_consumer_raises_on(
-        self, connection: Connection, path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        publish(connection, "odd", "good")
-        got = []
-
-        def take(body: Any, message: Any) -> None:
-            if body == "odd":
-                raise KeyError("id")
-            got.append(body)
-            message.ack()
-
-        with Consumer(connection, [JOBS], callbacks=[take]):
-            for _ in range(2):
-                connection.drain_events(timeout=1)
-
-        assert got == ["good"]
-        assert queue_depth(path, NAME)["ready"] == 1
-        assert "queue_message_refused" in caplog.messages
-
-    def test_goes_on_after_the_file_was_locked(
-        self, connection: Connection, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(sqlite, "_PAUSE_AFTER_ERROR_SECONDS", 0.05)
-        publish(connection, "job")
-        got = []
-
-        with Consumer(connection, [JOBS], callbacks=[lambda body, _: got.append(body)]):
-            with locked(path), pytest.raises(socket.timeout):
-                connection.drain_events(timeout=0.2)
-            connection.drain_events(timeout=1)
-
-        assert got == ["job"]
-        assert caplog.messages[0] == "queue_unavailable"
-        assert len(caplog.messages) < 5
-
-    def test_respects_the_prefetch_count(self, connection: Connection, path: Path) -> None:
-        publish(connection, 1, 2, 3)
-        connection.default_channel.basic_qos(prefetch_count=2)
-
-        with Consumer(connection, [JOBS], callbacks=[lambda *_: None]):
-            for _ in range(2):
-                connection.drain_events(timeout=1)
-            with pytest.raises(socket.timeout):
-                connection.drain_events(timeout=0.05)
-
-        assert queue_depth(path, NAME) == {"ready": 1, "leased": 2, "dead": 0}
 
 
 class TestClose:
