@@ -86,6 +86,7 @@ def _programs() -> Path:
         return found[-1].parent
     elsewhere = shutil.which("postgres")
     if elsewhere is None:
+        # On a machine without it; on CI tests/no_skips.py makes a failure of this.
         pytest.skip("PostgreSQL's server programs are not installed")
     return Path(elsewhere).parent
 
@@ -96,6 +97,7 @@ def _unprivileged_user() -> str:
     try:
         return pwd.getpwnam("postgres").pw_name
     except KeyError:
+        # Likewise: its own package makes that user.
         pytest.skip("PostgreSQL refuses to run as root, and there is no user named postgres")
 
 

@@ -4,7 +4,6 @@ A real Triton for the tests that need one, started once for the session, and a c
 Such tests are marked `triton` and `xdist_group("triton")`: in one worker of pytest-xdist they share one server.
 """
 
-import os
 import subprocess
 from collections.abc import Iterator
 
@@ -64,7 +63,5 @@ def _fetch_weights() -> None:
 
 
 def _do_without(reason: str) -> None:
-    """Skip where a machine lacks what it takes; on CI that would hide a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(f"No Triton here: {reason}")
+    # On a machine that lacks what it takes; on CI tests/no_skips.py makes a failure of this.
     pytest.skip(f"No Triton here: {reason}")
