@@ -109,11 +109,11 @@ class JobService:
         if available < price:
             raise InsufficientCredits(needed=price, available=available)
         job = self._new_job(submission, price=price, now=now)
-        self.images.write(job.input_path, io.BytesIO(submission.upload.content))
         try:
+            self.images.write(job.input_path, io.BytesIO(submission.upload.content))
             self._record(job, submission, now=now)
         except BaseException as error:
-            self.images.delete_job(job.id)
+            self._discard_images(job)
             if isinstance(error, IntegrityError) and (earlier := self._replay(submission)) is not None:
                 # The same key at the same moment: the other request made the job.
                 return earlier
@@ -121,6 +121,13 @@ class JobService:
         log.info("job_accepted", job_id=str(job.id), operation=job.operation, credits=price)
         self._announce(job)
         return job
+
+    def _discard_images(self, job: Job) -> None:
+        try:
+            self.images.delete_job(job.id)
+        except Unavailable:
+            # What went wrong before is what the caller should hear of; the store's own lifecycle deletes the rest.
+            log.warning("input_left_behind", job_id=str(job.id))
 
     def _announce(self, job: Job) -> None:
         """

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -73,6 +73,20 @@ class TestSubmit:
         monkeypatch.setattr(world.images, "write", away)
 
         with pytest.raises(Unavailable):
+            world.submit(rich)
+
+        assert nothing_is_left(world, rich)
+
+    def test_leaves_no_half_of_a_photo_when_the_image_store_breaks_off(
+        self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def half(path: str, content: IO[bytes]) -> None:
+            world.images.objects[path] = content.read(20)
+            raise Unavailable("The disk is full.")
+
+        monkeypatch.setattr(world.images, "write", half)
+
+        with pytest.raises(Unavailable, match="full"):
             world.submit(rich)
 
         assert nothing_is_left(world, rich)
