@@ -126,7 +126,8 @@ class JobService:
         try:
             self.images.delete_job(job.id)
         except Unavailable:
-            # What went wrong before is what the caller should hear of; the store's own lifecycle deletes the rest.
+            # What went wrong before is what the caller should hear of. A bucket's lifecycle deletes the rest; a folder
+            # has none, so the log names it.
             log.warning("input_left_behind", job_id=str(job.id))
 
     def _announce(self, job: Job) -> None:
