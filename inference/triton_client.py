@@ -45,6 +45,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     # With a headless service every Triton has an address of its own; the default would pin us to the first.
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    # The pool that channels share outlives a fork: a child's new channel would be given its parent's connection.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 
 # Triton's own words, since a stream carries no status for each answer: the queue is full, the request waited in it too

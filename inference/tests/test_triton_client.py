@@ -132,7 +132,8 @@ class TestTritonInferenceClient:
     def test_reads_what_a_careless_model_prints_as_no_failure(self, triton_client: TritonInferenceClient) -> None:
         assert infer(triton_client, fail="mumble").image == b"cba"
 
-    def test_works_in_a_forked_child_of_a_process_that_has_used_it(self, triton: LocalTriton) -> None:
+    # Twenty: a channel that shares its parent's connection fails in one child of five.
+    def test_works_in_forked_children_of_a_process_that_has_used_it(self, triton: LocalTriton) -> None:
         script = f"""
 import os
 from inference.client import Cancellation, InferenceRequest
@@ -143,17 +144,18 @@ request = InferenceRequest(model="sleeper", image=b"abc", request_id="fork")
 def infer():
     return client.infer(request, timeout=10, on_progress=lambda _: None, cancellation=Cancellation()).image
 infer()
-child = os.fork()
-if not child:
-    print("child", infer(), flush=True)
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
+for _ in range(20):
+    child = os.fork()
+    if not child:
+        print("child", infer(), flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 print("parent", infer())
 """
 
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 
-        assert done.stdout.splitlines() == ["child b'cba'", "parent b'cba'"], done.stderr
+        assert done.stdout.splitlines() == ["child b'cba'"] * 20 + ["parent b'cba'"], done.stderr
 
 
 def answers_within(seconds: float, client: TritonInferenceClient) -> bool:
