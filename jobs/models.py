@@ -7,7 +7,6 @@ from uuid import uuid4
 
 from django.db import models
 
-from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, StoredImage
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ class Job(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     account = models.ForeignKey("accounts.Account", on_delete=models.PROTECT, related_name="jobs")
     parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
-    operation = models.CharField(max_length=40, choices=[(name, each.title) for name, each in OPERATIONS.items()])
+    # No choices: an operation is added without a migration.
+    operation = models.CharField(max_length=40)
     params = models.JSONField()
     credits = models.PositiveIntegerField()
     requested_at = models.DateTimeField()

@@ -8,7 +8,7 @@ row to OPERATIONS, a price in billing/prices.py and a model in triton_models.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.errors import InvalidParameters
@@ -230,6 +230,15 @@ DIFFUSION = (
     Parameter("negative_prompt", "text", "", "Negative prompt", help="What to avoid.", max_length=1_000, advanced=True),
     Parameter("steps", "integer", None, "Denoising steps", minimum=1, maximum=100, advanced=True),
 )
+_AMOUNT = Parameter(
+    "strength",
+    "number",
+    0.5,
+    "Strength",
+    help="0 is the photo as it was, 1 the full effect.",
+    minimum=0,
+    maximum=1,
+)
 EVERY_OPERATION = (
     Parameter("seed", "integer", None, "Seed", minimum=0, maximum=MAX_SEED, advanced=True),
     Parameter("engine", "name", "auto", "Engine", help="auto, light, or an engine's name.", advanced=True),
@@ -278,6 +287,56 @@ UPSCALE = Operation(
     ),
     output_size=lambda width, height, params: (width * params["scale"], height * params["scale"]),
 )
+ENHANCE = Operation(
+    name="enhance",
+    path="enhance",
+    topic="enhance-jobs",
+    model="enhance",
+    title="Enhance",
+    summary="Cleaner, crisper, livelier: noise and compression marks go, detail and local contrast come.",
+    parameters=(replace(_AMOUNT, default=0.3), *DIFFUSION, *EVERY_OPERATION),
+)
+STYLE_COMIC = Operation(
+    name="style_comic",
+    path="style/comic",
+    topic="style-comic-jobs",
+    model="style_comic",
+    title="Comic style",
+    summary="Ink lines over flat colour, as if somebody had drawn it.",
+    parameters=(
+        replace(_AMOUNT, default=0.6),
+        Parameter(
+            "line_weight",
+            "number",
+            0.5,
+            "Line weight",
+            help="From hair lines to brush strokes, for engines that draw lines.",
+            minimum=0,
+            maximum=1,
+        ),
+        Parameter(
+            "flatness",
+            "number",
+            0.5,
+            "Flatness",
+            help="From a photo's shades to a few flat colours, for engines that draw areas.",
+            minimum=0,
+            maximum=1,
+        ),
+        *DIFFUSION,
+        Parameter("guidance_scale", "number", 7.5, "Guidance", minimum=1, maximum=20, advanced=True),
+        *EVERY_OPERATION,
+    ),
+)
+STYLE_AGED = Operation(
+    name="style_aged",
+    path="style/aged",
+    topic="style-aged-jobs",
+    model="style_aged",
+    title="Aged style",
+    summary="An old print: faded, toned, grainy, darker in the corners, with a scratch or two.",
+    parameters=(_AMOUNT, *DIFFUSION, *EVERY_OPERATION),
+)
 BACKGROUND_REMOVE = Operation(
     name="background_remove",
     path="background/remove",
@@ -301,4 +360,6 @@ BACKGROUND_REMOVE = Operation(
     ),
 )
 
-OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in (UPSCALE, BACKGROUND_REMOVE)}
+OPERATIONS: Mapping[str, Operation] = {
+    operation.name: operation for operation in (UPSCALE, ENHANCE, STYLE_COMIC, STYLE_AGED, BACKGROUND_REMOVE)
+}

@@ -26,6 +26,7 @@ from jobs.errors import (
 )
 from jobs.image_store import input_path
 from jobs.models import IdempotencyRecord, Job
+from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, queued
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class JobService:
         content: bytes,
         filename: str,
         idempotency_key: str = "",
+        parent: UUID | None = None,
     ) -> Submission:
         """
         Check a request before anything is stored.
@@ -92,7 +94,7 @@ class JobService:
         params = operation.clean(values)
         upload = uploads.inspect(content, filename=filename, limits=self.limits)
         uploads.check_output(upload, operation=operation, params=params, limits=self.limits)
-        return Submission(account, operation, params, upload, idempotency_key)
+        return Submission(account, operation, params, upload, idempotency_key, parent)
 
     def submit(self, submission: Submission, *, now: datetime) -> Job:
         """
@@ -121,6 +123,36 @@ class JobService:
         log.info("job_accepted", job_id=str(job.id), operation=job.operation, credits=price)
         self._announce(job)
         return job
+
+    def rerun(
+        self,
+        job: Job,
+        *,
+        now: datetime,
+        operation: Operation | None = None,
+        values: Mapping[str, Any] | None = None,
+        idempotency_key: str = "",
+    ) -> Job:
+        """
+        Submit a job's photo once more, as a new job with that one as its parent.
+
+        values replace single parameters of the job. For another operation they are the only ones: a strength of one is
+        not a strength of the other. Raises ObjectMissing when the photo has expired, and what `understand` and `submit`
+        raise.
+        """
+        operation = operation or OPERATIONS[job.operation]
+        # A parameter may have gone since; what the operation no longer has is no reason to refuse.
+        known = {parameter.name for parameter in operation.parameters} if operation.name == job.operation else set()
+        submission = self.understand(
+            account=job.account,
+            operation=operation,
+            values={name: value for name, value in job.params.items() if name in known} | dict(values or {}),
+            content=self.images.read(job.input_path),
+            filename=job.filename,
+            idempotency_key=idempotency_key,
+            parent=job.id,
+        )
+        return self.submit(submission, now=now)
 
     def _discard_images(self, job: Job) -> None:
         try:

@@ -13,10 +13,12 @@ from jobs.errors import (
     IllegalMove,
     InvalidIdempotencyKey,
     InvalidParameters,
+    ObjectMissing,
     TooManyPixels,
     Unavailable,
 )
 from jobs.models import Job
+from jobs.operations import OPERATIONS
 from jobs.states import JobStatus
 from jobs.tests.conftest import NOW, World, png
 
@@ -154,6 +156,56 @@ class TestSubmitWithAnIdempotencyKey:
         first, second = (world.submit(who, idempotency_key="order-1") for who in (rich, charlie.account))
 
         assert first.id != second.id
+
+
+class TestRerun:
+    def test_makes_a_job_of_its_own_from_the_same_photo_and_settings(self, world: World, rich: Account) -> None:
+        first = world.submit(rich, values={"scale": 2, "seed": 7}, filename="beach.png")
+
+        again = world.service.rerun(first, now=world.clock())
+
+        assert again.id != first.id
+        assert again.parent_id == first.id
+        assert (again.operation, again.params, again.filename) == ("upscale", first.params, "beach.png")
+        assert world.images.read(again.input_path) == png()
+        assert billing.services.balance(rich).held == first.credits + again.credits
+
+    def test_changes_only_what_is_asked_for(self, world: World, rich: Account) -> None:
+        first = world.submit(rich, values={"scale": 2, "seed": 7})
+
+        again = world.service.rerun(first, values={"seed": 8}, now=world.clock())
+
+        assert (again.params["scale"], again.params["seed"]) == (2, 8)
+
+    def test_takes_no_settings_over_to_another_operation(self, world: World, rich: Account) -> None:
+        first = world.submit(rich, "style_comic", values={"strength": 0.9})
+
+        other = world.service.rerun(first, operation=OPERATIONS["enhance"], now=world.clock())
+
+        assert other.operation == "enhance"
+        assert other.params["strength"] == 0.3
+
+    def test_forgets_a_setting_that_the_operation_no_longer_has(self, world: World, rich: Account) -> None:
+        first = world.submit(rich)
+        first.params["moustache"] = True
+
+        assert "moustache" not in world.service.rerun(first, now=world.clock()).params
+
+    def test_is_refused_once_the_photo_is_gone(self, world: World, rich: Account) -> None:
+        first = world.submit(rich)
+        world.images.delete_job(first.id)
+
+        with pytest.raises(ObjectMissing):
+            world.service.rerun(first, now=world.clock())
+
+        assert Job.objects.count() == 1
+
+    def test_makes_one_job_for_a_key(self, world: World, rich: Account) -> None:
+        first = world.submit(rich)
+
+        again = [world.service.rerun(first, idempotency_key="run-1", now=world.clock()) for _ in range(2)]
+
+        assert again[0].id == again[1].id
 
 
 class TestCancel:
