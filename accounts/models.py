@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils import timezone
 JOBS_READ = "jobs:read"
 JOBS_WRITE = "jobs:write"
 SCOPES = (JOBS_READ, JOBS_WRITE)
+_AT_LEAST_ONE = [MinValueValidator(1)]
 
 
 class Plan(models.TextChoices):
@@ -26,6 +28,14 @@ class Account(models.Model):
     name = models.CharField(max_length=150)
     plan = models.CharField(max_length=20, choices=Plan.choices, default=Plan.FREE)
     created_at = models.DateTimeField(default=timezone.now)
+
+    # What this account may do instead of what its plan says (jobs/limits.py); empty means as the plan.
+    max_upload_megabytes = models.PositiveIntegerField(null=True, blank=True, validators=_AT_LEAST_ONE)
+    max_input_megapixels = models.PositiveIntegerField(null=True, blank=True, validators=_AT_LEAST_ONE)
+    max_output_megapixels = models.PositiveIntegerField(null=True, blank=True, validators=_AT_LEAST_ONE)
+    # 0 closes the account to new jobs.
+    max_unfinished_jobs = models.PositiveIntegerField(null=True, blank=True)
+    max_submits_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=_AT_LEAST_ONE)
 
     def __str__(self) -> str:
         return self.name

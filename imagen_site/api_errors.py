@@ -34,6 +34,8 @@ STATUS: Mapping[type[Exception], int] = {
     jobs.errors.InvalidParameters: 422,
     jobs.errors.IdempotencyKeyReused: 422,
     jobs.errors.InvalidIdempotencyKey: 422,
+    jobs.errors.TooManyJobs: 429,
+    jobs.errors.TooManySubmits: 429,
     jobs.errors.ImageMissing: 400,
     jobs.errors.SeveralImages: 400,
     jobs.errors.EmptyFile: 400,
@@ -106,6 +108,8 @@ def _ours(error: Exception) -> Response | None:
     response = _answer(status, error.code, str(error), errors=getattr(error, "errors", None))  # type: ignore[attr-defined]
     if status == 503:
         response["Retry-After"] = str(_RETRY_AFTER_OUTAGE_SECONDS)
+    if isinstance(error, jobs.errors.OverQuota):
+        response["Retry-After"] = str(error.retry_after)
     if status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="api"'
     return response

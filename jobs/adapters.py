@@ -18,7 +18,7 @@ from billing.prices import PRICES
 from inference.triton_client import TritonInferenceClient
 from jobs.image_store import DjangoImageStore, SignedFileStorage
 from jobs.lease import LeaseTerms
-from jobs.operations import Limits
+from jobs.limits import limits_of
 from jobs.queue import CeleryJobQueue
 from jobs.runner import Runner
 from jobs.services import JobService
@@ -72,7 +72,7 @@ def job_service() -> JobService:
         queue=job_queue(),
         images=image_store(),
         prices=PRICES,
-        limits=Limits(),
+        limits_of=limits_of,
         retention=settings.IMAGEN.job_retention,
     )
 

@@ -128,7 +128,7 @@ class SubmitApi(APIView):
 
     def submit(self, request: Request) -> Response:
         service = adapters.job_service()
-        content, filename = uploads.the_file(request.FILES, limits=service.limits)
+        content, filename = uploads.the_file(request.FILES, limits=service.limits_of(account_of(request)))
         submission = service.understand(
             account=account_of(request),
             operation=self.operation,

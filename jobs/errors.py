@@ -15,6 +15,9 @@ JobError
 │   ├── IncompleteImage       incomplete_image
 │   ├── TooManyPixels         too_many_pixels
 │   └── BadSide               bad_image_side
+├── OverQuota                 (carries retry_after in seconds)
+│   ├── TooManyJobs           too_many_jobs
+│   └── TooManySubmits        too_many_requests
 ├── IdempotencyKeyReused      idempotency_key_reused
 ├── InvalidIdempotencyKey     invalid_idempotency_key
 ├── BadLink                   bad_link
@@ -115,6 +118,37 @@ class TooManyPixels(BadUpload):
 
 class BadSide(BadUpload):
     code = "bad_image_side"
+
+
+class OverQuota(JobError):
+    """The account has asked for as much as it may for now; retry_after is in seconds."""
+
+    retry_after: int
+
+
+class TooManyJobs(OverQuota):
+    code = "too_many_jobs"
+    # Nobody knows when a job ends; most take seconds.
+    retry_after = 10
+
+    def __init__(self, limit: int) -> None:
+        if limit == 0:
+            super().__init__("This account is closed to new jobs. Ask whoever runs this site.")
+            return
+        super().__init__(
+            f"This account may have {limit:,} unfinished job{'s'[: limit != 1]} at once and has them. "
+            "Wait until one has ended, or cancel one."
+        )
+
+
+class TooManySubmits(OverQuota):
+    code = "too_many_requests"
+
+    def __init__(self, limit: int, *, retry_after: int) -> None:
+        super().__init__(
+            f"This account may submit {limit:,} job{'s'[: limit != 1]} a minute. Try again in {retry_after} seconds."
+        )
+        self.retry_after = retry_after
 
 
 class IdempotencyKeyReused(JobError):

@@ -8,7 +8,8 @@ from uuid import uuid4
 import billing.services
 from billing.prices import PRICES
 from jobs import uploads
-from jobs.operations import MEGAPIXEL, OPERATIONS, Limits
+from jobs.limits import limits_of
+from jobs.operations import MEGAPIXEL, OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ def form_view(
 ) -> dict[str, Any]:
     """Return what the template of the form needs; `given` and `errors` after a refusal."""
     fields = [_field(parameter, given, (errors or {}).get(parameter.name, [])) for parameter in operation.parameters]
-    limits = Limits()
+    limits = limits_of(account)
     return {
         "operation": operation,
         "operations": OPERATIONS.values(),

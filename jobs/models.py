@@ -67,6 +67,10 @@ class Job(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["account", "-requested_at", "-id"], name="job_account_newest"),
             models.Index(fields=["requested_at"], condition=models.Q(settled_at=None), name="job_unsettled"),
+            models.Index(fields=["account"], condition=models.Q(settled_at=None), name="job_unsettled_of_account"),
+            # The operator's list, and what failed lately.
+            models.Index(fields=["-requested_at", "-id"], name="job_newest"),
+            models.Index(fields=["completed_at"], condition=models.Q(status="failed"), name="job_failed_at"),
             models.Index(fields=["expires_at"], condition=models.Q(purged_at=None), name="job_unpurged"),
         ]
 

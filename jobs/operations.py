@@ -30,13 +30,15 @@ _TRUE, _FALSE = {"true", "1", "on", "yes"}, {"false", "0", "off", "no"}
 
 @dataclass(frozen=True)
 class Limits:
-    """What an account may send; the defaults are those of the free plan. Sizes in bytes and pixels."""
+    """What an account may send and how much at once; the defaults are those of the free plan (jobs/limits.py)."""
 
     max_bytes: int = 30 * 1024 * 1024
     max_pixels: int = 50 * MEGAPIXEL  # width x height x frames read
     max_output_pixels: int = 64 * MEGAPIXEL
     min_side: int = 32
     max_side: int = 20_000
+    max_unfinished_jobs: int = 100
+    max_submits_per_minute: int = 120
 
 
 @dataclass(frozen=True)

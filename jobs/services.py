@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 
 import billing.services
 from billing.errors import InsufficientCredits
-from jobs import uploads
+from jobs import limits, uploads
 from jobs.errors import (
     IdempotencyKeyReused,
     IllegalMove,
@@ -30,7 +30,7 @@ from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, queued
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
     from accounts.models import Account
@@ -55,6 +55,8 @@ class Submission:
     upload: Upload
     idempotency_key: str = ""
     parent: UUID | None = None
+    # An operator's bulk work: the account's quota and rate are passed over, its credits are not.
+    beyond_quota: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -70,7 +72,7 @@ class JobService:
     queue: JobQueue
     images: ImageStore
     prices: PriceTable
-    limits: Limits
+    limits_of: Callable[[Account], Limits]
     retention: timedelta
 
     def understand(
@@ -83,6 +85,7 @@ class JobService:
         filename: str,
         idempotency_key: str = "",
         parent: UUID | None = None,
+        beyond_quota: bool = False,
     ) -> Submission:
         """
         Check a request before anything is stored.
@@ -91,21 +94,23 @@ class JobService:
         """
         if idempotency_key and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
             raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.")
-        params = operation.clean(values)
-        upload = uploads.inspect(content, filename=filename, limits=self.limits)
-        uploads.check_output(upload, operation=operation, params=params, limits=self.limits)
-        return Submission(account, operation, params, upload, idempotency_key, parent)
+        params, allowed = operation.clean(values), self.limits_of(account)
+        upload = uploads.inspect(content, filename=filename, limits=allowed)
+        uploads.check_output(upload, operation=operation, params=params, limits=allowed)
+        return Submission(account, operation, params, upload, idempotency_key, parent, beyond_quota)
 
     def submit(self, submission: Submission, *, now: datetime) -> Job:
         """
         Accept a job: store its input, then in one transaction the job, its credit hold and its idempotency record.
 
         With an Idempotency-Key that this account used for the same request before, returns the job made then. Raises
-        IdempotencyKeyReused for another request, InsufficientCredits, or Unavailable; then nothing is kept or charged.
+        IdempotencyKeyReused for another request, InsufficientCredits, TooManyJobs, TooManySubmits or Unavailable; then
+        nothing is kept or charged.
         """
         earlier = self._replay(submission)
         if earlier is not None:
             return earlier
+        self._check_quota(submission, now=now)
         price = self._price(submission)
         available = billing.services.balance(submission.account).available
         if available < price:
@@ -132,6 +137,7 @@ class JobService:
         operation: Operation | None = None,
         values: Mapping[str, Any] | None = None,
         idempotency_key: str = "",
+        beyond_quota: bool = False,
     ) -> Job:
         """
         Submit a job's photo once more, as a new job with that one as its parent.
@@ -151,6 +157,7 @@ class JobService:
             filename=job.filename,
             idempotency_key=idempotency_key,
             parent=job.id,
+            beyond_quota=beyond_quota,
         )
         return self.submit(submission, now=now)
 
@@ -231,6 +238,11 @@ class JobService:
             self.states.create(first_state(job))
             return self.states.read(job.id)
 
+    def _check_quota(self, submission: Submission, *, now: datetime, but: Job | None = None) -> None:
+        if submission.beyond_quota:
+            return
+        limits.check_quota(submission.account, self.limits_of(submission.account), now=now, but=but)
+
     def _price(self, submission: Submission) -> int:
         upload = submission.upload
         width, height = submission.operation.output_size(upload.width, upload.height, submission.params)
@@ -259,6 +271,8 @@ class JobService:
         with transaction.atomic():
             job.save(force_insert=True)
             billing.services.hold(account=job.account, credits=job.credits, reference=str(job.id), now=now)
+            # Again, now that the hold has locked the account's balance: of several at once each sees those before it.
+            self._check_quota(submission, now=now, but=job)
             if submission.idempotency_key:
                 IdempotencyRecord.objects.create(
                     account=job.account,

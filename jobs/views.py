@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from billing.errors import InsufficientCredits
 from jobs import adapters, forms, queries, uploads
-from jobs.errors import BadLink, BadUpload, IllegalMove, InvalidParameters, JobError, JobNotFound
+from jobs.errors import BadLink, BadUpload, IllegalMove, InvalidParameters, JobError, JobNotFound, OverQuota
 from jobs.operations import OPERATIONS, UPSCALE
 from jobs.states import JobStatus
 
@@ -104,7 +104,7 @@ def submit(request: SignedInRequest, operation: str) -> HttpResponse:
 
 def _submit(request: SignedInRequest, operation: Operation) -> Job:
     service = adapters.job_service()
-    content, filename = uploads.the_file(request.FILES, limits=service.limits)
+    content, filename = uploads.the_file(request.FILES, limits=service.limits_of(request.user.account))
     submission = service.understand(
         account=request.user.account,
         operation=operation,
@@ -128,6 +128,8 @@ def _refuse(request: SignedInRequest, operation: Operation, error: JobError | In
 def _status_of(error: JobError | InsufficientCredits) -> int:
     if isinstance(error, InsufficientCredits):
         return 402
+    if isinstance(error, OverQuota):
+        return 429
     if isinstance(error, BadUpload):
         return 400
     return 503 if error.retryable else 422

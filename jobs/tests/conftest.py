@@ -18,7 +18,8 @@ from inference.fake_client import FakeInferenceClient, Script
 from jobs import adapters
 from jobs.image_store import MemoryImageStore
 from jobs.lease import LeaseTerms
-from jobs.operations import OPERATIONS, Limits
+from jobs.limits import limits_of
+from jobs.operations import OPERATIONS
 from jobs.queue import ListJobQueue
 from jobs.runner import Runner
 from jobs.services import JobService
@@ -73,7 +74,7 @@ class World:
             queue=self.queue,
             images=self.images,
             prices=PRICES,
-            limits=Limits(),
+            limits_of=limits_of,
             retention=timedelta(days=7),
         )
         self.runner = Runner(

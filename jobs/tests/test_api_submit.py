@@ -151,7 +151,7 @@ class TestABadPhoto:
     def test_over_the_size_limit_is_told_both_numbers(
         self, api: APIClient, adapted: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        small = replace(adapted.service, limits=Limits(max_bytes=1024 * 1024))
+        small = replace(adapted.service, limits_of=lambda account: Limits(max_bytes=1024 * 1024))
         monkeypatch.setattr(adapters, "job_service", lambda: small)
 
         answer = send(api, photo(b"x" * 3 * 512 * 1024))

@@ -138,7 +138,7 @@ class TestSweep:
 
     def test_looks_at_every_job_of_a_long_list(self, world: World, rich: Account, sweeper: Sweeper) -> None:
         billing.services.grant(account=rich, credits=10_000, reference="more", now=world.clock())
-        jobs = [world.submit(rich) for _ in range(310)]
+        jobs = [world.submit(rich, beyond_quota=True) for _ in range(310)]
         world.states.delete([job.id for job in jobs])
 
         assert sweeper.sweep(now=world.clock.pass_(seconds=30)).announced == 310
