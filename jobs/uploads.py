@@ -21,6 +21,7 @@ from jobs.errors import (
     FileTooLarge,
     ImageMissing,
     IncompleteImage,
+    InvalidParameters,
     NotAnImage,
     SeveralImages,
     TooManyPixels,
@@ -41,6 +42,8 @@ pillow_heif.register_heif_opener()
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC and AVIF"
 _ORIENTATION = 0x0112
+# Of the formats we write, those that cannot hold every result: libjpeg's own limit, and WebP's 14 bits.
+_LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
 # Bytes of one value of each type of a TIFF's directory.
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 # The file ends inside its own header, says nonsense, or trips one of Pillow's own limits.
@@ -134,7 +137,11 @@ def check_size(size: int, *, limits: Limits) -> None:
 
 
 def check_output(upload: Upload, *, operation: Operation, params: Mapping[str, object], limits: Limits) -> None:
-    """Raise TooManyPixels where the result would be larger than we make."""
+    """
+    Hold the result's size, known before anything is made, against what we make and what its format can hold.
+
+    Raises TooManyPixels or, for a format that was asked for and is too small, InvalidParameters.
+    """
     width, height = operation.output_size(upload.width, upload.height, params)
     if width * height > limits.max_output_pixels:
         raise TooManyPixels(
@@ -143,6 +150,13 @@ def check_output(upload: Upload, *, operation: Operation, params: Mapping[str, o
             f"The photo has {_megapixels(upload.pixels)}: send a smaller one"
             + (" or a smaller scale." if "scale" in params else "."),
         )
+    most = _LARGEST_SIDE.get(str(params.get("format")), math.inf)
+    if max(width, height) > most:
+        sentence = (
+            f"The result would be {width:,} x {height:,} pixels, and a file of this format has at most {most:,} on a "
+            "side: take png, or auto, which chooses one that fits."
+        )
+        raise InvalidParameters({"format": [sentence]})
 
 
 def _megapixels(pixels: int) -> str:

@@ -21,6 +21,7 @@ from jobs.errors import (
     EmptyFile,
     FileTooLarge,
     IncompleteImage,
+    InvalidParameters,
     NotAnImage,
     TooManyPixels,
 )
@@ -314,6 +315,22 @@ class TestLimits:
 
         with pytest.raises(TooManyPixels, match=r"64\.1 megapixels; at most 64 "):
             uploads.check_output(upload, operation=UPSCALE, params={"scale": scale}, limits=LIMITS)
+
+    @pytest.mark.parametrize(("format_", "width", "most"), [("webp", 4_096, "16,383"), ("jpeg", 20_000, "65,500")])
+    def test_of_a_format_are_those_of_a_parameter(self, format_: str, width: int, most: str) -> None:
+        upload = inspect(png_header(width, 32))
+
+        with pytest.raises(InvalidParameters) as refusal:
+            uploads.check_output(upload, operation=UPSCALE, params={"scale": 4, "format": format_}, limits=LIMITS)
+
+        assert f"{width * 4:,} x 128 pixels" in refusal.value.errors["format"][0]
+        assert f"at most {most} on a side" in refusal.value.errors["format"][0]
+
+    @pytest.mark.parametrize("format_", ["auto", "png"])
+    def test_of_other_formats_do_not_matter(self, format_: str) -> None:
+        upload = inspect(png_header(20_000, 32))
+
+        uploads.check_output(upload, operation=UPSCALE, params={"scale": 4, "format": format_}, limits=LIMITS)
 
 
 class TestAFilename:
