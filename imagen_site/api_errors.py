@@ -41,6 +41,8 @@ STATUS: Mapping[type[Exception], int] = {
     jobs.errors.EmptyFile: 400,
     jobs.errors.BadFilename: 422,
     jobs.errors.BadSide: 422,
+    jobs.errors.BadImageUrl: 422,
+    jobs.errors.ImageUrlUnreachable: 422,
     jobs.errors.FileTooLarge: 413,
     jobs.errors.TooManyPixels: 413,
     jobs.errors.NotAnImage: 415,

@@ -52,6 +52,7 @@ class Config:
 
     sweep_every: timedelta  # SWEEP_SECONDS
     watch_every: timedelta  # WATCH_MILLISECONDS: how often the local profile looks for changes to show
+    image_url_patience: timedelta  # IMAGE_URL_SECONDS: how long fetching a photo by its address may take
     link_lifetime: timedelta  # LINK_SECONDS: how long a signed link to an image works
     submit_rate: str  # SUBMIT_RATE: jobs an account may submit, for example "120/minute"
     read_rate: str  # READ_RATE: other API calls of an account
@@ -109,6 +110,7 @@ def _read_all(reader: _Reader) -> dict[str, object]:
         "queue_path": reader.read("QUEUE_PATH", Path, str(var_dir / "queue.sqlite3")),
         "triton_url": reader.read("TRITON_URL", _host_and_port, "127.0.0.1:8101"),
         **_read_job_settings(reader),
+        "image_url_patience": reader.read("IMAGE_URL_SECONDS", _seconds, "20"),
         "link_lifetime": reader.read("LINK_SECONDS", _seconds, "3600"),
         "submit_rate": reader.read("SUBMIT_RATE", _rate, "600/minute"),
         "read_rate": reader.read("READ_RATE", _rate, "1200/minute"),

@@ -60,6 +60,9 @@ def logging_settings(*, level: str) -> dict[str, Any]:
         "loggers": {
             # It logs whole URLs, and ours carry signatures; django-structlog logs each request once, by path.
             "uvicorn.access": {"level": "WARNING"},
+            # A photo's address may be a signed one of somebody else's.
+            "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "WARNING"},
             "django_structlog": {"level": level},
             # A traceback for every scanner that asks for another host: it is answered with 400 all the same.
             "django.security.DisallowedHost": {"level": "CRITICAL"},

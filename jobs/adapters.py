@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from billing.prices import PRICES
 from inference.triton_client import TritonInferenceClient
+from jobs.fetch import ImageFetcher
 from jobs.image_store import DjangoImageStore, SignedFileStorage
 from jobs.lease import LeaseTerms
 from jobs.limits import limits_of
@@ -71,6 +72,7 @@ def job_service() -> JobService:
         states=state_store(),
         queue=job_queue(),
         images=image_store(),
+        fetcher=ImageFetcher(patience=settings.IMAGEN.image_url_patience),
         prices=PRICES,
         limits_of=limits_of,
         retention=settings.IMAGEN.job_retention,

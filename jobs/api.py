@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import io
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import QueryDict
 from django.http.multipartparser import MultiPartParser as DjangoMultiPartParser
 from django.http.multipartparser import MultiPartParserError
 from django.urls import reverse
@@ -18,7 +22,7 @@ from rest_framework.views import APIView
 
 from accounts.auth import account_of
 from jobs import adapters, queries, uploads
-from jobs.errors import InvalidParameters
+from jobs.errors import BadImageUrl, ImageMissing, InvalidParameters
 from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, Stage
 
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from django.http import QueryDict
     from rest_framework.request import Request
 
     from jobs.models import Job
@@ -119,26 +122,66 @@ class UploadParser(parsers.MultiPartParser):
             raise ParseError(f"The form could not be read: {error}") from error
 
 
+class BoundedJsonParser(parsers.JSONParser):
+    """application/json of at most as much text as a form may have."""
+
+    def parse(
+        self,
+        stream: Any,  # noqa: ANN401 - DRF's own signature
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        content = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+        if len(content) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise RequestDataTooBig
+        try:
+            return super().parse(io.BytesIO(content), media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("The JSON is nested too deeply.") from error
+
+
 class SubmitApi(APIView):
     """Accept a photo for one operation; a subclass for each is made by `submit_view`."""
 
     operation: Operation
-    parser_classes = (UploadParser,)
+    parser_classes = (UploadParser, BoundedJsonParser)
     required_scopes = {"POST": WRITE}
 
     def submit(self, request: Request) -> Response:
+        data = request.data
+        job = self._submit_form(request, data) if isinstance(data, QueryDict) else self._submit_json(request, data)
+        return Response(_view(job), status=202, headers={"Location": reverse("jobs_api:job", args=[job.id])})
+
+    def _submit_json(self, request: Request, data: object) -> Job:
+        if not isinstance(data, dict):
+            raise ParseError("The JSON must be an object.")
+        values = {**data}
+        image_url = values.pop("image_url", None)
+        if not image_url:
+            raise ImageMissing
+        if not isinstance(image_url, str):
+            raise BadImageUrl
+        return adapters.job_service().submit_image_url(
+            account=account_of(request),
+            operation=self.operation,
+            values=values,
+            image_url=image_url,
+            idempotency_key=request.headers.get("Idempotency-Key", ""),
+            now=timezone.now(),
+        )
+
+    def _submit_form(self, request: Request, data: QueryDict) -> Job:
         service = adapters.job_service()
         content, filename = uploads.the_file(request.FILES, limits=service.limits_of(account_of(request)))
         submission = service.understand(
             account=account_of(request),
             operation=self.operation,
-            values=_fields(cast("QueryDict", request.data)),
+            values=_fields(data),
             content=content,
             filename=filename,
             idempotency_key=request.headers.get("Idempotency-Key", ""),
         )
-        job = service.submit(submission, now=timezone.now())
-        return Response(_view(job), status=202, headers={"Location": reverse("jobs_api:job", args=[job.id])})
+        return service.submit(submission, now=timezone.now())
 
 
 def _fields(data: QueryDict) -> dict[str, Any]:
@@ -249,7 +292,7 @@ def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
         operation_id=f"submit_{operation.name}",
         summary=operation.title,
         description=operation.summary,
-        request={"multipart/form-data": _form_schema(operation)},
+        request={"multipart/form-data": _form_schema(operation), "application/json": _url_schema(operation)},
         parameters=[
             OpenApiParameter(
                 "Idempotency-Key",
@@ -272,3 +315,9 @@ def _form_schema(operation: Operation) -> dict[str, Any]:
     form = {"image": {"type": "string", "format": "binary", "description": "The photo."}}
     schema = operation.schema()
     return {**schema, "properties": {**form, **schema["properties"]}, "required": ["image"]}
+
+
+def _url_schema(operation: Operation) -> dict[str, Any]:
+    address = {"type": "string", "format": "uri", "description": "Public http or https address of the photo."}
+    schema = operation.schema()
+    return {**schema, "properties": {"image_url": address, **schema["properties"]}, "required": ["image_url"]}

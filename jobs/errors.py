@@ -14,7 +14,9 @@ JobError
 │   ├── NotAnImage            not_an_image
 │   ├── IncompleteImage       incomplete_image
 │   ├── TooManyPixels         too_many_pixels
-│   └── BadSide               bad_image_side
+│   ├── BadSide               bad_image_side
+│   ├── BadImageUrl           invalid_image_url
+│   └── ImageUrlUnreachable   image_url_unreachable
 ├── OverQuota                 (carries retry_after in seconds)
 │   ├── TooManyJobs           too_many_jobs
 │   └── TooManySubmits        too_many_requests
@@ -79,7 +81,7 @@ class ImageMissing(BadUpload):
     code = "image_missing"
 
     def __init__(self) -> None:
-        super().__init__('Send the photo as the file field "image".')
+        super().__init__('Send the photo as the file field "image", or as JSON its address as "image_url".')
 
 
 class SeveralImages(BadUpload):
@@ -118,6 +120,19 @@ class TooManyPixels(BadUpload):
 
 class BadSide(BadUpload):
     code = "bad_image_side"
+
+
+class BadImageUrl(BadUpload):
+    code = "invalid_image_url"
+
+    def __init__(self) -> None:
+        super().__init__("image_url must be a public http or https address.")
+
+
+class ImageUrlUnreachable(BadUpload):
+    """The caller's server gave us no photo; the same request may work later."""
+
+    code = "image_url_unreachable"
 
 
 class OverQuota(JobError):

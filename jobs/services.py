@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -24,6 +24,7 @@ from jobs.errors import (
     Superseded,
     Unavailable,
 )
+from jobs.fetch import filename_of
 from jobs.image_store import input_path
 from jobs.models import IdempotencyRecord, Job
 from jobs.operations import OPERATIONS
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from accounts.models import Account
     from billing.prices import PriceTable
+    from jobs.fetch import ImageFetcher
     from jobs.image_store import ImageStore
     from jobs.operations import Limits, Operation
     from jobs.queue import JobQueue
@@ -57,13 +59,15 @@ class Submission:
     parent: UUID | None = None
     # An operator's bulk work: the account's quota and rate are passed over, its credits are not.
     beyond_quota: bool = False
+    # Where the photo was fetched from, if it was not sent.
+    image_url: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Tell two requests apart by everything that decides their result."""
-        image = hashlib.sha256(self.upload.content).hexdigest()
-        request = [self.operation.name, dict(sorted(self.params.items())), image, self.upload.filename]
-        return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+        # An address and not what is there now: a repeat is the same request, also when the photo has gone since.
+        image = self.image_url or hashlib.sha256(self.upload.content).hexdigest()
+        return _fingerprint(self.operation, self.params, image, self.upload.filename)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class JobService:
     states: JobStateStore
     queue: JobQueue
     images: ImageStore
+    fetcher: ImageFetcher
     prices: PriceTable
     limits_of: Callable[[Account], Limits]
     retention: timedelta
@@ -92,8 +97,7 @@ class JobService:
 
         Raises InvalidParameters, a BadUpload, or InvalidIdempotencyKey.
         """
-        if idempotency_key and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
-            raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.")
+        _check_key(idempotency_key)
         params, allowed = operation.clean(values), self.limits_of(account)
         upload = uploads.inspect(content, filename=filename, limits=allowed)
         uploads.check_output(upload, operation=operation, params=params, limits=allowed)
@@ -128,6 +132,38 @@ class JobService:
         log.info("job_accepted", job_id=str(job.id), operation=job.operation, credits=price)
         self._announce(job)
         return job
+
+    def submit_image_url(
+        self,
+        *,
+        account: Account,
+        operation: Operation,
+        values: Mapping[str, Any],
+        image_url: str,
+        idempotency_key: str = "",
+        now: datetime,
+    ) -> Job:
+        """
+        Fetch the photo at an address and submit it.
+
+        A repeat with an Idempotency-Key is answered without fetching again. Raises what `understand` and `submit`
+        raise, BadImageUrl and ImageUrlUnreachable.
+        """
+        _check_key(idempotency_key)
+        asked = _fingerprint(operation, operation.clean(values), image_url, filename_of(image_url))
+        earlier = self._earlier(account, idempotency_key, asked)
+        if earlier is not None:
+            return earlier
+        content, filename = self.fetcher.fetch(image_url, limits=self.limits_of(account))
+        submission = self.understand(
+            account=account,
+            operation=operation,
+            values=values,
+            content=content,
+            filename=filename,
+            idempotency_key=idempotency_key,
+        )
+        return self.submit(replace(submission, image_url=image_url), now=now)
 
     def rerun(
         self,
@@ -285,16 +321,27 @@ class JobService:
     def _replay(self, submission: Submission) -> Job | None:
         if not submission.idempotency_key:
             return None
-        record = (
-            IdempotencyRecord.objects.select_related("job")
-            .filter(account=submission.account, key=submission.idempotency_key)
-            .first()
-        )
+        return self._earlier(submission.account, submission.idempotency_key, submission.fingerprint)
+
+    def _earlier(self, account: Account, key: str, fingerprint: str) -> Job | None:
+        if not key:
+            return None
+        record = IdempotencyRecord.objects.select_related("job").filter(account=account, key=key).first()
         if record is None:
             return None
-        if record.fingerprint != submission.fingerprint:
+        if record.fingerprint != fingerprint:
             raise IdempotencyKeyReused
         return record.job
+
+
+def _check_key(idempotency_key: str) -> None:
+    if idempotency_key and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+        raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.")
+
+
+def _fingerprint(operation: Operation, params: Mapping[str, Any], image: str, filename: str) -> str:
+    request = [operation.name, dict(sorted(params.items())), image, filename]
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
 def first_state(job: Job) -> JobState:

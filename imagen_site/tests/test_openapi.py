@@ -63,6 +63,9 @@ class TestTheSchema:
         photo = form["properties"].pop("image")
         assert (photo["type"], photo["format"]) == ("string", "binary")
         assert form == {**operation.schema(), "required": ["image"]}
+        by_address = documented["requestBody"]["content"]["application/json"]["schema"]
+        assert by_address["properties"].pop("image_url")["format"] == "uri"
+        assert by_address == {**operation.schema(), "required": ["image_url"]}
         assert documented["summary"] == operation.title
 
     def test_says_how_to_make_a_request_that_may_be_repeated(self, schema: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import billing.services
 from billing.prices import PRICES
 from inference.fake_client import FakeInferenceClient, Script
 from jobs import adapters
+from jobs.fetch import ImageFetcher
 from jobs.image_store import MemoryImageStore
 from jobs.lease import LeaseTerms
 from jobs.limits import limits_of
@@ -66,6 +67,7 @@ class World:
     images: MemoryImageStore = field(default_factory=MemoryImageStore)
     queue: ListJobQueue = field(default_factory=ListJobQueue)
     client: FakeInferenceClient = field(default_factory=lambda: FakeInferenceClient(Script(image=b"result", info=INFO)))
+    fetcher: ImageFetcher = field(default_factory=lambda: ImageFetcher(patience=timedelta(seconds=2)))
     draining: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class World:
             states=self.states,
             queue=self.queue,
             images=self.images,
+            fetcher=self.fetcher,
             prices=PRICES,
             limits_of=limits_of,
             retention=timedelta(days=7),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,14 +13,16 @@ from billing.models import LedgerEntry
 from jobs.errors import (
     IdempotencyKeyReused,
     IllegalMove,
+    ImageUrlUnreachable,
     InvalidIdempotencyKey,
     InvalidParameters,
     ObjectMissing,
     TooManyPixels,
     Unavailable,
 )
+from jobs.fetch import ImageFetcher
 from jobs.models import Job
-from jobs.operations import OPERATIONS
+from jobs.operations import OPERATIONS, Limits
 from jobs.states import JobStatus
 from jobs.tests.conftest import NOW, World, png
 
@@ -156,6 +160,77 @@ class TestSubmitWithAnIdempotencyKey:
         first, second = (world.submit(who, idempotency_key="order-1") for who in (rich, charlie.account))
 
         assert first.id != second.id
+
+
+class Fetcher(ImageFetcher):
+    """Fetches from a dictionary, and remembers what was asked for."""
+
+    def __init__(self, **photos: bytes) -> None:
+        super().__init__(patience=timedelta(seconds=1))
+        object.__setattr__(self, "photos", photos)
+        object.__setattr__(self, "asked", [])
+
+    photos: dict[str, bytes]
+    asked: list[str]
+
+    def fetch(self, url: str, *, limits: Limits) -> tuple[bytes, str]:
+        self.asked.append(url)
+        name = url.rpartition("/")[2]
+        if name not in self.photos:
+            raise ImageUrlUnreachable("gone")
+        return self.photos[name], name
+
+
+class TestSubmitImageUrl:
+    @pytest.fixture
+    def fetcher(self, world: World) -> Fetcher:
+        fetcher = Fetcher(beach=png())
+        world.service = replace(world.service, fetcher=fetcher)
+        return fetcher
+
+    def submit(self, world: World, account: Account, url: str = "https://a.example/beach", **options: Any) -> Job:
+        return world.service.submit_image_url(
+            account=account,
+            operation=OPERATIONS["upscale"],
+            values=options.pop("values", {}),
+            image_url=url,
+            now=world.clock(),
+            **options,
+        )
+
+    def test_is_a_job_like_any_other(self, world: World, rich: Account, fetcher: Fetcher) -> None:
+        job = self.submit(world, rich, values={"scale": 2})
+
+        assert (job.filename, job.params["scale"]) == ("beach", 2)
+        assert world.images.read(job.input_path) == png()
+        assert billing.services.balance(rich).held == job.credits
+
+    def test_fetches_nothing_for_a_wrong_parameter(self, world: World, rich: Account, fetcher: Fetcher) -> None:
+        with pytest.raises(InvalidParameters):
+            self.submit(world, rich, values={"scale": 3})
+
+        assert fetcher.asked == []
+
+    def test_makes_one_job_for_a_key_although_the_photo_has_gone_since(
+        self, world: World, rich: Account, fetcher: Fetcher
+    ) -> None:
+        first = self.submit(world, rich, idempotency_key="k")
+        fetcher.photos.clear()
+
+        assert self.submit(world, rich, idempotency_key="k").id == first.id
+        assert len(fetcher.asked) == 1
+
+    def test_refuses_the_key_for_another_address(self, world: World, rich: Account, fetcher: Fetcher) -> None:
+        self.submit(world, rich, idempotency_key="k")
+
+        with pytest.raises(IdempotencyKeyReused):
+            self.submit(world, rich, url="https://b.example/beach", idempotency_key="k")
+
+    def test_leaves_nothing_when_there_is_no_photo(self, world: World, rich: Account, fetcher: Fetcher) -> None:
+        with pytest.raises(ImageUrlUnreachable):
+            self.submit(world, rich, url="https://a.example/mountain")
+
+        assert nothing_is_left(world, rich)
 
 
 class TestRerun:
