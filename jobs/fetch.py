@@ -59,7 +59,7 @@ class ImageFetcher:
         """
         with (
             self._one_of_few(),
-            _in_our_words(url),
+            _in_our_words(),
             self._connections() as connections,
             Client(transport=connections, timeout=self._seconds / 2, trust_env=False) as client,
             client.stream("GET", url, headers=_HEADERS, follow_redirects=True) as response,
@@ -120,7 +120,7 @@ def _read(response: httpx.Response, *, limits: Limits) -> bytes:
 
 
 @contextmanager
-def _in_our_words(url: str) -> Iterator[None]:
+def _in_our_words() -> Iterator[None]:
     try:
         yield
     except (SSRFGuardError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -129,14 +129,14 @@ def _in_our_words(url: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise ImageUrlUnreachable("The photo's address did not send it in time.") from error
     except (httpx.HTTPError, httpx.StreamError) as error:
-        raise ImageUrlUnreachable(f"Nothing could be fetched from {urlsplit(url).hostname}.") from error
+        raise ImageUrlUnreachable("Nothing could be fetched from the photo's address.") from error
 
 
 def filename_of(url: str) -> str:
     """Return the last part of an address's path, or "photo" where that is no file name."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
     try:
+        name = unquote(urlsplit(url).path).rpartition("/")[2]
         uploads.check_filename(name)
-    except BadFilename:
+    except (ValueError, BadFilename):
         return _NAMELESS
     return name or _NAMELESS

@@ -401,7 +401,7 @@ class TestSubmitByAddress:
     def test_asks_for_an_address(self, api: APIClient, nothing_happened: None, body: dict[str, Any]) -> None:
         refused(self.post(api, body), 400, "image_missing")
 
-    @pytest.mark.parametrize("url", [7, ["https://a.example/b.png"], "b.png", "http://127.0.0.1/b.png"])
+    @pytest.mark.parametrize("url", [7, ["https://a.example/b.png"], "b.png", "http://127.0.0.1/b.png", "http://[::1"])
     def test_refuses_an_address_that_is_none_of_the_public(
         self, api: APIClient, nothing_happened: None, url: Any
     ) -> None:
