@@ -66,7 +66,7 @@ WHITE = (255, 255, 255)
 _PROFILE_DATE = slice(24, 36)
 
 _PREVIEW_BYTES = 16 * 1024
-_PREVIEW_SIDE = 384
+PREVIEW_SIDE = 384
 
 
 @dataclass(frozen=True)
@@ -384,12 +384,12 @@ def _attachments(picture: Picture, chosen: str, policy: str) -> dict[str, Any]:
 
 def preview(picture: Picture) -> bytes:
     """Return a small JPEG of at most 16 KB, transparency laid on white."""
-    step = max(1, max(picture.width, picture.height) // (4 * _PREVIEW_SIDE))
+    step = max(1, max(picture.width, picture.height) // (4 * PREVIEW_SIDE))
     alpha = None if picture.alpha is None else picture.alpha[::step, ::step]
     thinned = flatten(Picture(np.ascontiguousarray(picture.rgb[::step, ::step]), alpha), WHITE)
     for shrink in (1.0, 0.8, 0.6, 0.4, 0.2):
         small = Image.fromarray(thinned.rgb)
-        small.thumbnail((int(_PREVIEW_SIDE * shrink),) * 2, reducing_gap=2.0)
+        small.thumbnail((int(PREVIEW_SIDE * shrink),) * 2, reducing_gap=2.0)
         buffer = io.BytesIO()
         small.save(buffer, format="JPEG", quality=72)
         if buffer.tell() <= _PREVIEW_BYTES:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
-from triton_models import engines, server_runs, server_wheel, weights
+from triton_models import server_runs, server_wheel, weights
+from triton_models.engines import OPERATIONS
 from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
 
 REPOSITORY = Path(__file__).resolve().parent / "repository"
@@ -103,9 +104,10 @@ def _models_in(repositories: Iterable[Path], *, wanted: Sequence[str]) -> list[P
 
 def _refuse_missing_weights(models: Iterable[str]) -> None:
     lock, volume = weights.read_lock(), weights.model_volume()
-    for operation in (engines.OPERATIONS[model] for model in models if model in engines.OPERATIONS):
+    needed = {entry for model in models if model in OPERATIONS for entry in OPERATIONS[model].light.weights}
+    for entry in sorted(needed):
         # Triton would say the same at the end of a page of log, and then stop.
-        if trouble := weights.problem(lock[operation.light.name], volume):
+        if trouble := weights.problem(lock[entry], volume):
             raise LocalServerError(trouble)
 
 

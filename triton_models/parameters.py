@@ -35,6 +35,8 @@ class Parameters:
     steps: int | None = None
     seed: int | None = None
     scale: int = 4
+    line_weight: float = 0.5
+    flatness: float = 0.5
     engine: str = "auto"
     reproducible: bool = False
     format: str = "auto"
@@ -139,6 +141,8 @@ _RULES: Mapping[str, Callable[[object], object]] = {
     "negative_prompt": _text(1000),
     "strength": _number(0, 1),
     "guidance_scale": _number(0, 20),
+    "line_weight": _number(0, 1),
+    "flatness": _number(0, 1),
     "steps": _whole(1, 150),
     "seed": _whole(0, 2**63 - 1),
     "scale": _one_of(2, 4),

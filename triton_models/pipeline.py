@@ -121,7 +121,7 @@ class Pipeline:
         info = _info(engine, header, outcome, encoded) | {
             "seconds": seconds.seconds,
             "warnings": warnings,
-            "parameters": parameters.described(self.operation.accepts),
+            "parameters": parameters.described(self.operation.accepts) | outcome.chosen,
         }
         watch.report(1.0, lambda: images.preview(outcome.picture))
         return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info)

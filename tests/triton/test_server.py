@@ -16,6 +16,7 @@ from inference.client import Cancellation, InferenceRequest, InferenceResult, Pr
 from inference.errors import InferenceError, InferenceRefused, InferenceUnavailable
 from inference.triton_client import TritonInferenceClient
 from tests.triton_fixtures import PYTHON, SLEEPERS
+from triton_models.engines import OPERATIONS
 from triton_models.local_server import Ports
 from triton_models.local_triton import LocalTriton
 from triton_models.server_wheel import PROJECT_ROOT
@@ -221,7 +222,8 @@ class TestLauncher:
         done = launch(*on(Ports.free()), "--models=upscale,nonesuch")
 
         assert done.returncode == 1
-        assert done.stderr == ("No repository has a model named nonesuch; there are: background_remove, upscale.\n")
+        known = ", ".join(sorted(OPERATIONS))
+        assert done.stderr == f"No repository has a model named nonesuch; there are: {known}.\n"
 
 
 def is_over(process: int) -> bool:

@@ -32,13 +32,14 @@ class Outcome:
     What an engine made of a picture.
 
     checks: figures that tell how far to trust it, as JSON values. lossless: the picture is a mask or the like, which
-    a JPEG would spoil.
+    a JPEG would spoil. chosen: parameters that were left open, with the values the engine took.
     """
 
     picture: Picture
     checks: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     lossless: bool = False
+    chosen: dict[str, object] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -83,6 +84,10 @@ class EngineSpec:
     only_with_prompt: bool = False
 
 
+def _same(width: int, height: int, _parameters: Parameters) -> tuple[int, int]:
+    return width, height
+
+
 @dataclass(frozen=True)
 class Operation:
     """
@@ -97,7 +102,7 @@ class Operation:
     name: str
     engines: tuple[EngineSpec, ...]
     accepts: Mapping[str, object]
-    output_size: Callable[[int, int, Parameters], tuple[int, int] | None]
+    output_size: Callable[[int, int, Parameters], tuple[int, int] | None] = _same
     may_be_flat: bool = False
 
     @property
@@ -117,6 +122,12 @@ _UPSCALE_LIGHT = EngineSpec(
     "realesr-animevideov3", "triton_models.engines.upscale_light", weights=("realesr-animevideov3",), light=True
 )
 _BACKGROUND_LIGHT = EngineSpec("u2netp", "triton_models.engines.background_light", weights=("u2netp",), light=True)
+_ENHANCE_LIGHT = EngineSpec(
+    "restorer", "triton_models.engines.enhance_light", weights=("realesr-animevideov3",), light=True
+)
+_COMIC_LIGHT = EngineSpec("xdog", "triton_models.engines.comic_light", light=True)
+_AGED_LIGHT = EngineSpec("film", "triton_models.engines.aged_light", light=True)
+_DIFFUSION: Mapping[str, object] = {"prompt": "", "negative_prompt": "", "steps": None}
 
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
@@ -124,8 +135,23 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation(
             name="upscale",
             engines=(_UPSCALE_LIGHT,),
-            accepts={"scale": 4, "prompt": "", "negative_prompt": "", "guidance_scale": None, "steps": None},
+            accepts={"scale": 4, "guidance_scale": None, **_DIFFUSION},
             output_size=_enlarged,
+        ),
+        Operation(
+            name="enhance",
+            engines=(_ENHANCE_LIGHT,),
+            accepts={"strength": 0.3, **_DIFFUSION},
+        ),
+        Operation(
+            name="style_comic",
+            engines=(_COMIC_LIGHT,),
+            accepts={"strength": 0.6, "line_weight": 0.5, "flatness": 0.5, "guidance_scale": 7.5, **_DIFFUSION},
+        ),
+        Operation(
+            name="style_aged",
+            engines=(_AGED_LIGHT,),
+            accepts={"strength": 0.5, **_DIFFUSION},
         ),
         Operation(
             name="background_remove",

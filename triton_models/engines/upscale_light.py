@@ -18,8 +18,10 @@ import numpy as np
 from PIL import Image
 
 from triton_models import weights
+from triton_models.canvas import Canvas
 from triton_models.engines import Outcome
 from triton_models.errors import EngineUnavailable, QualityGate
+from triton_models.fields import spread_colors
 from triton_models.images import Picture
 from triton_models.tiles import tiles
 
@@ -68,20 +70,19 @@ class LightUpscaler:
         return Outcome(enlarged, checks={"reduced_psnr_db": round(psnr, 1)})
 
     def _enlarge_tiled(self, picture: Picture, scale: int, watch: Watch) -> NDArray[np.uint8]:
-        height, width = picture.rgb.shape[:2]
-        result = np.empty((height * scale, width * scale, 3), np.uint8)
-        plan = list(tiles(height, width, size=TILE, overlap=OVERLAP))
-        colorless = picture.gray or _has_no_color(picture.rgb)
+        canvas = Canvas.over(picture, scale)
+        plan = list(tiles(picture.height, picture.width, size=TILE, overlap=OVERLAP))
+        colorless = picture.gray or has_no_color(picture.rgb)
         for done, tile in enumerate(plan):
-            watch.report(done / len(plan))
-            low = _opaque_pixels(picture, tile.outer())
+            watch.report(done / len(plan), canvas.preview)
+            low = opaque_pixels(picture, tile.outer())
             high = self.enlarge(low, scale)
             if colorless:
                 # The network treats the three planes differently: gray would come back with a tint.
                 high = np.repeat(high.mean(axis=2, keepdims=True), 3, axis=2)
-            result[tile.inner(scale)] = np.rint(high[tile.inner_of_outer(scale)] * 255).astype(np.uint8)
-        watch.report(1.0)
-        return result
+            canvas.fill(*tile.inner(scale), np.rint(high[tile.inner_of_outer(scale)] * 255).astype(np.uint8))
+        watch.report(1.0, canvas.preview)
+        return canvas.rgb
 
     def enlarge(self, low: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
         """
@@ -91,10 +92,11 @@ class LightUpscaler:
 
         Raises QualityGate when the network's answer is not finite.
         """
-        high = back_project(low, self._forward(low))
+        high = back_project(low, self.forward(low))
         return high if scale == _FACTOR else _reduce(high, _FACTOR // scale)
 
-    def _forward(self, low: NDArray[np.float32]) -> NDArray[np.float32]:
+    def forward(self, low: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the network alone makes of a tile, four times as large; raises QualityGate as enlarge() does."""
         planes = np.ascontiguousarray(low.transpose(2, 0, 1))
         # One extractor for each call: it holds the blobs of its own forward pass, so threads may share the net.
         extractor = self.net.create_extractor()
@@ -139,34 +141,16 @@ def _reduce(high: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(high, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _has_no_color(rgb: NDArray[np.uint8]) -> bool:
+def has_no_color(rgb: NDArray[np.uint8]) -> bool:
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     return np.array_equal(red, green) and np.array_equal(green, blue)
 
 
-def _opaque_pixels(picture: Picture, where: tuple[slice, slice]) -> NDArray[np.float32]:
+def opaque_pixels(picture: Picture, where: tuple[slice, slice]) -> NDArray[np.float32]:
     pixels = picture.rgb[where].astype(np.float32) / 255
     if picture.alpha is None:
         return pixels
     return spread_colors(pixels, picture.alpha[where].astype(np.float32) / 255)
-
-
-def spread_colors(pixels: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """
-    Give transparent pixels the colour of the opaque ones around them.
-
-    What lies under full transparency is arbitrary, mostly black, and would be drawn into the edge as a dark rim.
-    pixels: float32 (height, width, 3); alpha: float32 (height, width); both 0 to 1.
-    """
-    result, missing = pixels, alpha <= 0.0
-    for radius in (1, 3, 7):
-        size = (2 * radius + 1,) * 2
-        weight = cv2.blur(alpha, size)[..., None]
-        near = cv2.blur(pixels * alpha[..., None], size) / np.maximum(weight, 1e-6)
-        usable = missing & (weight[..., 0] > 1e-4)
-        result = np.where(usable[..., None], near, result)
-        missing = missing & ~usable
-    return np.asarray(result, np.float32)
 
 
 def _enlarge_plane(plane: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

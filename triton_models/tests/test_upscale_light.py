@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from triton_models.engines import upscale_light
-from triton_models.engines.upscale_light import LightUpscaler, back_project, spread_colors
+from triton_models.engines.upscale_light import LightUpscaler, back_project
 from triton_models.errors import Cancelled, QualityGate
 from triton_models.images import Picture
 from triton_models.parameters import Parameters
@@ -184,18 +184,3 @@ class TestBackProject:
 
         averaged = high.reshape(32, 4, 32, 4, 3).mean(axis=(1, 3))
         assert np.abs(averaged - low).max() < 0.02
-
-
-class TestSpreadColors:
-    def test_fills_transparent_pixels_from_their_neighbours(self) -> None:
-        colors, alpha = np.zeros((32, 32, 3), np.float32), np.zeros((32, 32), np.float32)
-        colors[:, :16], alpha[:, :16] = (1.0, 0.5, 0.0), 1.0
-
-        filled = spread_colors(colors, alpha)
-
-        assert np.allclose(filled[:, :20], (1.0, 0.5, 0.0), atol=1e-3)
-
-    def test_leaves_opaque_pixels_alone(self, small_photo: Image.Image) -> None:
-        colors = np.asarray(small_photo, np.float32) / 255
-
-        assert (spread_colors(colors, np.ones(colors.shape[:2], np.float32)) == colors).all()

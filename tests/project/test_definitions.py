@@ -1,0 +1,43 @@
+"""The site and the model server each say what an operation accepts; here the two are held against each other."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.operations import OPERATIONS, Operation
+from triton_models import engines
+from triton_models.local_server import REPOSITORY
+from triton_models.parameters import COMMON, resolve
+
+EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.name)
+
+
+def files(model: Path) -> dict[str, str]:
+    """Return the text of every file of a model, its name left out."""
+    found = {str(path.relative_to(model)): path for path in model.rglob("*") if "__pycache__" not in path.parts}
+    return {name: path.read_text().replace(model.name, "MODEL") for name, path in found.items() if path.is_file()}
+
+
+class TestTheModelServer:
+    def test_has_every_operation_and_no_other(self) -> None:
+        assert {operation.model for operation in OPERATIONS.values()} == set(engines.OPERATIONS)
+        assert {folder.name for folder in REPOSITORY.iterdir() if folder.is_dir()} == set(engines.OPERATIONS)
+
+    @EVERY
+    def test_knows_the_same_parameters_with_the_same_defaults(self, operation: Operation) -> None:
+        accepted = {**COMMON, **engines.OPERATIONS[operation.model].accepts}
+
+        assert {parameter.name: parameter.default for parameter in operation.parameters} == accepted
+
+    @EVERY
+    def test_takes_whatever_the_site_lets_through(self, operation: Operation) -> None:
+        accepted = engines.OPERATIONS[operation.model].accepts
+
+        for parameter in operation.parameters:
+            for value in (parameter.minimum, parameter.maximum, *parameter.choices):
+                if value is not None:
+                    assert resolve({parameter.name: value}, accepted)[1] == []
+
+    @pytest.mark.parametrize("name", sorted(engines.OPERATIONS))
+    def test_has_folders_that_differ_in_their_name_alone(self, name: str) -> None:
+        assert files(REPOSITORY / name) == files(REPOSITORY / "upscale")
