@@ -234,6 +234,12 @@ class ListApi(APIView):
         cursor = serializers.CharField(required=False, help_text="From `next` or `previous`.")
         limit = serializers.IntegerField(min_value=1, default=PAGE, help_text=f"Jobs a page, at most {MAX_PAGE}.")
 
+        def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+            # Ignored, a misspelt filter would give a program all jobs where it asked for a few.
+            if unknown := sorted(set(self.initial_data) - set(self.fields)):
+                raise serializers.ValidationError({name: ["There is no such filter."] for name in unknown})
+            return attrs
+
     class Output(serializers.Serializer[Any]):
         next = serializers.CharField(allow_null=True)
         previous = serializers.CharField(allow_null=True)

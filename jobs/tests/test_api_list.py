@@ -224,6 +224,7 @@ class TestAFilter:
             ("created_after=yesterday", "created_after"),
             ("created_before=2026-13-01", "created_before"),
             ("parent=1", "parent"),
+            ("state=completed", "state"),
             ("limit=0", "limit"),
             ("limit=many", "limit"),
             ("cursor=nonsense", "cursor"),
