@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
+from jobs import structure
 from jobs.errors import (
     BadFilename,
     BadSide,
@@ -29,7 +30,7 @@ from jobs.errors import (
 from jobs.operations import MAX_FILENAME, MEGAPIXEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from django.core.files.uploadedfile import UploadedFile
     from django.utils.datastructures import MultiValueDict
@@ -44,8 +45,6 @@ READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC and AVIF"
 _ORIENTATION = 0x0112
 # Of the formats we write, those that cannot hold every result: libjpeg's own limit, and WebP's 14 bits.
 _LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
-# Bytes of one value of each type of a TIFF's directory.
-_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 # The file ends inside its own header, says nonsense, or trips one of Pillow's own limits.
 _UNREADABLE = (
     UnidentifiedImageError,
@@ -100,7 +99,13 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
     """
     check_filename(filename)
     check_size(len(content), limits=limits)
-    kind, width, height = _read_header(content)
+    family = structure.kind_of(content)
+    if family is None:
+        raise NotAnImage(f"This is not an image we can read. We take {READABLE}.")
+    # First of all: what follows trusts a file to have no more parts than a photo has.
+    with _reading():
+        complete = structure.is_complete(family, content)
+    kind, width, height = _read_header(content, family)
     if width * height > limits.max_pixels:
         raise TooManyPixels(
             f"The photo has {_megapixels(width * height)} megapixels; "
@@ -112,7 +117,7 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
                 f"The photo is {width:,} x {height:,} pixels; each side must have "
                 f"{limits.min_side:,} to {limits.max_side:,}.",
             )
-    if not _is_complete(kind, content):
+    if not complete:
         raise IncompleteImage("The file ends too early: part of the photo is missing. Was the transfer cut off?")
     return Upload(filename=filename, content=content, width=width, height=height, format=kind.lower())
 
@@ -168,17 +173,13 @@ def _tenths_up(number: int, unit: int) -> str:
     return f"{math.ceil(number * 10 / unit) / 10:,.1f}"
 
 
-def _read_header(content: bytes) -> tuple[str, int, int]:
-    with _reading(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+def _read_header(content: bytes, family: str) -> tuple[str, int, int]:
+    openers = ("HEIF", "AVIF") if family == "HEIF" else (family,)
+    with _reading(), Image.open(io.BytesIO(content), formats=openers) as image:
         kind, (width, height) = str(image.format), image.size
         # A JPEG with more pictures behind its own, as phones write them; only the first is read.
         kind = "JPEG" if kind == "MPO" else kind
         return kind, *((height, width) if _turned(image) else (width, height))
-
-
-def _is_complete(kind: str, content: bytes) -> bool:
-    with _reading():
-        return _COMPLETE[kind](content)
 
 
 @contextmanager
@@ -209,137 +210,3 @@ def _turned(image: Image.Image) -> bool:
     except _UNREADABLE:
         return False
     return tag in {5, 6, 7, 8}
-
-
-def _jpeg_complete(content: bytes) -> bool:
-    # A thumbnail inside EXIF has an end marker of its own: look only behind the start of the picture's own scan.
-    position = 2
-    while position + 4 <= len(content):
-        if content[position] != 0xFF:
-            return False
-        marker = content[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        if marker == 0xDA:
-            return content.rfind(b"\xff\xd9") > position
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            position += 2
-            continue
-        position += 2 + int.from_bytes(content[position + 2 : position + 4])
-    return False
-
-
-def _png_complete(content: bytes) -> bool:
-    position = 8
-    while position + 12 <= len(content):
-        length = int.from_bytes(content[position : position + 4])
-        if content[position + 4 : position + 8] == b"IEND":
-            return True
-        position += 12 + length
-    return False
-
-
-def _webp_complete(content: bytes) -> bool:
-    return int.from_bytes(content[4:8], "little") + 8 <= len(content)
-
-
-def _gif_complete(content: bytes) -> bool:
-    # Block by block (GIF89a, appendix A): the byte that ends the file may stand anywhere among the pixels, too.
-    position = 13 + _gif_colors(content[10:11])
-    while (kind := content[position : position + 1]) in {b"!", b",", b"\0"}:
-        if kind == b"\0":
-            # Padding, which some programs write between blocks.
-            position += 1
-            continue
-        if kind == b"!":
-            position += 2
-        else:
-            position += 11 + _gif_colors(content[position + 9 : position + 10])
-        while length := int.from_bytes(content[position : position + 1]):
-            position += 1 + length
-        position += 1
-    return kind == b";"
-
-
-def _gif_colors(flags: bytes) -> int:
-    """Return the bytes of the colour table that these flags announce."""
-    packed = int.from_bytes(flags)
-    return 3 << (packed & 7) + 1 if packed & 0x80 else 0
-
-
-def _bmp_complete(content: bytes) -> bool:
-    with Image.open(io.BytesIO(content), formats=["BMP"]) as image:
-        if len(image.tile) == 0:
-            return False
-        tile = image.tile[0]
-        if tile.codec_name != "raw":
-            # The rows are packed, and the header says into how many bytes; some programs leave a 0 there.
-            size = int.from_bytes(content[34:38], "little")
-            return tile.offset + max(size, 1) <= len(content)
-        # Every row is padded to four bytes; the stride is the second argument of Pillow's raw decoder.
-        stride = int(tile.args[1]) if isinstance(tile.args, tuple) else 0
-        return tile.offset + stride * image.height <= len(content)
-
-
-def _tiff_complete(content: bytes) -> bool:
-    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        offsets = tags.get(273) or tags.get(324) or ()
-        counts = tags.get(279) or tags.get(325) or ()
-    if not all(isinstance(number, int) for number in (*offsets, *counts)):
-        raise ValueError("The places of the pixels are not numbers.")
-    strips = (offset + count for offset, count in zip(offsets, counts, strict=False))
-    return bool(offsets) and max((*strips, *_tiff_values(content))) <= len(content)
-
-
-def _tiff_values(content: bytes) -> Iterator[int]:
-    """
-    Yield where each value of the first directory ends (TIFF 6.0, section 2; BigTIFF).
-
-    Pillow leaves out a value that is cut off, and only the decoder would miss it: a colour profile, a JPEG's tables.
-    """
-    order, big = "<" if content[:1] == b"I" else ">", content[2] == 43
-    entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
-    number = struct.Struct(order + ("Q" if big else "H"))
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)
-    (entries,) = number.unpack_from(content, start)
-    for position in range(start + number.size, start + number.size + entries * entry.size, entry.size):
-        _, kind, count, offset = entry.unpack_from(content, position)
-        size = count * _TIFF_SIZES.get(kind, 0)
-        # A small one stands in the entry itself.
-        yield offset + size if size > (8 if big else 4) else position + entry.size
-
-
-def _boxes_complete(content: bytes) -> bool:
-    boxes = dict(_boxes(content))
-    # Cut between two boxes, every box that is left is whole: the one with the pixels must be among them.
-    return (b"mdat" in boxes or b"idat" in content) and all(end <= len(content) for end in boxes.values())
-
-
-def _boxes(content: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each top-level ISO base media box (ISO/IEC 14496-12): its type and where it ends, a cut one too far."""
-    position = 0
-    while position + 8 <= len(content):
-        size = int.from_bytes(content[position : position + 4])
-        if size == 1:
-            size = int.from_bytes(content[position + 8 : position + 16])
-        kind = content[position + 4 : position + 8]
-        if size == 0:
-            # It reaches to the end of the file, wherever that is.
-            yield kind, len(content)
-            return
-        position += max(size, 8)
-        yield kind, position
-
-
-_COMPLETE: Mapping[str, Callable[[bytes], bool]] = {
-    "JPEG": _jpeg_complete,
-    "PNG": _png_complete,
-    "WEBP": _webp_complete,
-    "GIF": _gif_complete,
-    "BMP": _bmp_complete,
-    "TIFF": _tiff_complete,
-    "HEIF": _boxes_complete,
-    "AVIF": _boxes_complete,
-}
