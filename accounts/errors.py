@@ -9,6 +9,8 @@ AccountError
 ├── ApiKeyNotFound     the account has no such key
 ├── UnknownScope       a key was to get a scope that does not exist, or none
 ├── ScopeMissing       the key is good but may not do this
+├── AccountNotFound    no account has this id, name or address (an operator's commands)
+├── AmbiguousAccount   several accounts have this name (an operator's commands)
 └── TooManyAttempts    sign-in is closed for a while; carries retry_after in seconds
 """
 
@@ -76,3 +78,18 @@ class TooManyAttempts(AccountError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"Too many failed sign-ins; try again in {retry_after} seconds.")
         self.retry_after = retry_after
+
+
+class AccountNotFound(AccountError):
+    code = "account_not_found"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"There is no account with the id, name or e-mail address {text!r}.")
+
+
+class AmbiguousAccount(AccountError):
+    code = "ambiguous_account"
+
+    def __init__(self, text: str, ids: Iterable[object]) -> None:
+        listed = ", ".join(str(account_id) for account_id in ids)
+        super().__init__(f"Several accounts are named {text!r}; say which one by its id: {listed}.")

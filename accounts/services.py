@@ -47,6 +47,26 @@ def add_person(*, account: Account, name: str, email: str, password: str, now: d
         raise errors.EmailTaken(email) from error
 
 
+def find_account(text: str) -> Account:
+    """
+    Return the account that an operator names by its id, the address of one of its people, or its name.
+
+    Raises AccountNotFound or AmbiguousAccount.
+    """
+    wanted = text.strip()
+    try:
+        found = Account.objects.filter(pk=UUID(wanted))
+    except ValueError:
+        named = Q(people__email=UserManager.normalize_email(wanted)) if "@" in wanted else Q(name__iexact=wanted)
+        found = Account.objects.filter(named)
+    accounts = list(found.order_by("created_at")[:10])
+    if not accounts:
+        raise errors.AccountNotFound(wanted)
+    if len(accounts) > 1:
+        raise errors.AmbiguousAccount(wanted, [account.pk for account in accounts])
+    return accounts[0]
+
+
 def create_api_key(
     *,
     account: Account,

@@ -33,6 +33,8 @@ NEVER_ANSWERED = {
     jobs.errors.AttemptsExhausted: "is how a job ends, and shown as its error",
     jobs.errors.StateMissing: "readers fall back to SQL, cancelling makes the state",
     jobs.errors.Superseded: "cancelling looks again, a worker stops",
+    accounts.errors.AccountNotFound: "an operator's command says it",
+    accounts.errors.AmbiguousAccount: "an operator's command says it",
     billing.errors.BillingError: "the root, never raised",
     billing.errors.AlreadyHeld: "a hold is for a job id that was made a moment ago",
     billing.errors.NothingHeld: "every job has a hold, made in its own transaction: without it there is a bug",
