@@ -1,7 +1,7 @@
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, UsernameField
 
-from accounts.models import SCOPES, ApiKey
+from accounts.models import SCOPES
 
 
 class SignInForm(AuthenticationForm):
@@ -18,7 +18,6 @@ class SignInForm(AuthenticationForm):
 
 class ApiKeyForm(forms.Form):
     name = forms.CharField(max_length=100, label="Name", help_text="What will use it, for example “nightly import”.")
-    mode = forms.ChoiceField(choices=ApiKey.Mode.choices, initial=ApiKey.Mode.LIVE)
     scopes = forms.MultipleChoiceField(
         choices=[(scope, scope) for scope in SCOPES],
         initial=list(SCOPES),

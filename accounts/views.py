@@ -64,7 +64,14 @@ def keys(request: SignedInRequest) -> HttpResponse:
     form = ApiKeyForm(request.POST)
     if not form.is_valid():
         return render(request, "accounts/keys.html", {"form": form, "keys": _rows(account)}, status=422)
-    _, text = services.create_api_key(account=account, created_by=request.user, now=timezone.now(), **form.cleaned_data)
+    # Live ones only: a test key would be charged like any other until test jobs exist.
+    _, text = services.create_api_key(
+        account=account,
+        mode=ApiKey.Mode.LIVE,
+        created_by=request.user,
+        now=timezone.now(),
+        **form.cleaned_data,
+    )
     context = {"form": ApiKeyForm(), "keys": _rows(account), "new_key": text}
     return render(request, "accounts/keys.html", context, status=201)
 

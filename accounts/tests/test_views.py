@@ -12,7 +12,7 @@ from tests.cast import PASSWORD
 
 SIGN_IN = "/accounts/login/"
 KEYS = "/account/"
-NEW_KEY = {"name": "nightly import", "mode": "live", "scopes": ["jobs:read"]}
+NEW_KEY = {"name": "nightly import", "scopes": ["jobs:read"]}
 
 
 @pytest.fixture(autouse=True)
@@ -125,14 +125,19 @@ class TestKeysPage:
         client.force_login(charlie)
         assert prefix not in client.get(KEYS).content.decode()
 
-    @pytest.mark.parametrize(
-        "change", [{"name": ""}, {"scopes": []}, {"scopes": ["jobs:delete"]}, {"mode": "beta"}, {"name": "x" * 101}]
-    )
+    @pytest.mark.parametrize("change", [{"name": ""}, {"scopes": []}, {"scopes": ["jobs:delete"]}, {"name": "x" * 101}])
     def test_refuses_a_bad_form(self, client: Client, alice: User, change: dict[str, object]) -> None:
         client.force_login(alice)
 
         assert client.post(KEYS, NEW_KEY | change).status_code == 422
         assert not ApiKey.objects.exists()
+
+    def test_makes_no_test_keys_which_would_be_charged_like_any_other(self, client: Client, alice: User) -> None:
+        client.force_login(alice)
+
+        client.post(KEYS, NEW_KEY | {"mode": "test"})
+
+        assert [key.mode for key in ApiKey.objects.all()] == ["live"]
 
     def test_escapes_a_keys_name(self, client: Client, alice: User) -> None:
         client.force_login(alice)
