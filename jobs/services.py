@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from jobs.image_store import input_path
 from jobs.models import IdempotencyRecord, Job
 from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, queued
+from jobs.submission import Submission, fingerprint_of, values_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,32 +41,8 @@ if TYPE_CHECKING:
     from jobs.queue import JobQueue
     from jobs.state_store import JobStateStore
     from jobs.states import JobState
-    from jobs.uploads import Upload
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A request that was understood: everything is checked but the credits."""
-
-    account: Account
-    operation: Operation
-    params: Mapping[str, Any]
-    upload: Upload
-    idempotency_key: str = ""
-    parent: UUID | None = None
-    # An operator's bulk work: the account's quota and rate are passed over, its credits are not.
-    beyond_quota: bool = False
-    # Where the photo was fetched from, if it was not sent.
-    image_url: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """Tell two requests apart by everything that decides their result."""
-        # An address and not what is there now: a repeat is the same request, also when the photo has gone since.
-        image = self.image_url or hashlib.sha256(self.upload.content).hexdigest()
-        return _fingerprint(self.operation, self.params, image, self.upload.filename)
 
 
 @dataclass(frozen=True)
@@ -91,6 +66,7 @@ class JobService:
         idempotency_key: str = "",
         parent: UUID | None = None,
         beyond_quota: bool = False,
+        free: bool = False,
     ) -> Submission:
         """
         Check a request before anything is stored.
@@ -101,7 +77,9 @@ class JobService:
         params, allowed = operation.clean(values), self.limits_of(account)
         upload = uploads.inspect(content, filename=filename, limits=allowed)
         uploads.check_output(upload, operation=operation, params=params, limits=allowed)
-        return Submission(account, operation, params, upload, idempotency_key, parent, beyond_quota)
+        return Submission(
+            account, operation, params, upload, idempotency_key, parent, beyond_quota=beyond_quota, free=free
+        )
 
     def submit(self, submission: Submission, *, now: datetime) -> Job:
         """
@@ -115,7 +93,7 @@ class JobService:
         if earlier is not None:
             return earlier
         self._check_quota(submission, now=now)
-        price = self._price(submission)
+        price = self.price(submission)
         available = billing.services.balance(submission.account).available
         if available < price:
             raise InsufficientCredits(needed=price, available=available)
@@ -150,7 +128,7 @@ class JobService:
         raise, BadImageUrl and ImageUrlUnreachable.
         """
         _check_key(idempotency_key)
-        asked = _fingerprint(operation, operation.clean(values), image_url, filename_of(image_url))
+        asked = fingerprint_of(operation, operation.clean(values), image_url, filename_of(image_url))
         earlier = self._earlier(account, idempotency_key, asked)
         if earlier is not None:
             return earlier
@@ -165,6 +143,35 @@ class JobService:
         )
         return self.submit(replace(submission, image_url=image_url), now=now)
 
+    def understand_again(
+        self,
+        job: Job,
+        *,
+        operation: Operation | None = None,
+        values: Mapping[str, Any] | None = None,
+        idempotency_key: str = "",
+        beyond_quota: bool = False,
+        free: bool = False,
+    ) -> Submission:
+        """
+        Check the request to run a job's photo once more, as a new job with that one as its parent.
+
+        values replace single parameters of the job. For another operation they are the only ones: a strength of one is
+        not a strength of the other. Raises ObjectMissing when the photo has expired, and what `understand` raises.
+        """
+        operation = operation or OPERATIONS[job.operation]
+        return self.understand(
+            account=job.account,
+            operation=operation,
+            values=values_again(job, operation, values or {}),
+            content=self.images.read(job.input_path),
+            filename=job.filename,
+            idempotency_key=idempotency_key,
+            parent=job.id,
+            beyond_quota=beyond_quota,
+            free=free,
+        )
+
     def rerun(
         self,
         job: Job,
@@ -175,25 +182,9 @@ class JobService:
         idempotency_key: str = "",
         beyond_quota: bool = False,
     ) -> Job:
-        """
-        Submit a job's photo once more, as a new job with that one as its parent.
-
-        values replace single parameters of the job. For another operation they are the only ones: a strength of one is
-        not a strength of the other. Raises ObjectMissing when the photo has expired, and what `understand` and `submit`
-        raise.
-        """
-        operation = operation or OPERATIONS[job.operation]
-        # A parameter may have gone since; what the operation no longer has is no reason to refuse.
-        known = {parameter.name for parameter in operation.parameters} if operation.name == job.operation else set()
-        submission = self.understand(
-            account=job.account,
-            operation=operation,
-            values={name: value for name, value in job.params.items() if name in known} | dict(values or {}),
-            content=self.images.read(job.input_path),
-            filename=job.filename,
-            idempotency_key=idempotency_key,
-            parent=job.id,
-            beyond_quota=beyond_quota,
+        """Run a job's photo once more; raises what `understand_again` and `submit` raise."""
+        submission = self.understand_again(
+            job, operation=operation, values=values, idempotency_key=idempotency_key, beyond_quota=beyond_quota
         )
         return self.submit(submission, now=now)
 
@@ -259,12 +250,15 @@ class JobService:
             done = Job.objects.filter(id=job_id, settled_at=None).update(**_outcome(state), settled_at=now)
             if not done:
                 return False
-            if state.status is JobStatus.COMPLETED:
-                billing.services.capture(reference=str(job_id), now=now)
-            else:
-                billing.services.release(reference=str(job_id), now=now)
+            self._settle_credits(job_id, state.status, now=now)
         log.info("job_settled", job_id=str(job_id), status=state.status.value)
         return True
+
+    def _settle_credits(self, job_id: UUID, status: JobStatus, *, now: datetime) -> None:
+        if not Job.objects.filter(id=job_id, credits__gt=0).exists():
+            return
+        settle = billing.services.capture if status is JobStatus.COMPLETED else billing.services.release
+        settle(reference=str(job_id), now=now)
 
     def _read_or_create(self, job: Job) -> tuple[JobState, Any]:
         try:
@@ -279,7 +273,10 @@ class JobService:
             return
         limits.check_quota(submission.account, self.limits_of(submission.account), now=now, but=but)
 
-    def _price(self, submission: Submission) -> int:
+    def price(self, submission: Submission) -> int:
+        """Return the credits that a submission holds."""
+        if submission.free:
+            return 0
         upload = submission.upload
         width, height = submission.operation.output_size(upload.width, upload.height, submission.params)
         return self.prices.price(submission.operation.name, input_pixels=upload.pixels, output_pixels=width * height)
@@ -306,7 +303,8 @@ class JobService:
     def _record(self, job: Job, submission: Submission, *, now: datetime) -> None:
         with transaction.atomic():
             job.save(force_insert=True)
-            billing.services.hold(account=job.account, credits=job.credits, reference=str(job.id), now=now)
+            if job.credits:
+                billing.services.hold(account=job.account, credits=job.credits, reference=str(job.id), now=now)
             # Again, now that the hold has locked the account's balance: of several at once each sees those before it.
             self._check_quota(submission, now=now, but=job)
             if submission.idempotency_key:
@@ -337,11 +335,6 @@ class JobService:
 def _check_key(idempotency_key: str) -> None:
     if idempotency_key and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
         raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.")
-
-
-def _fingerprint(operation: Operation, params: Mapping[str, Any], image: str, filename: str) -> str:
-    request = [operation.name, dict(sorted(params.items())), image, filename]
-    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
 def first_state(job: Job) -> JobState:

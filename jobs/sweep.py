@@ -67,7 +67,7 @@ class Sweeper:
             for job in jobs:
                 report += self._repair(job, states.get(job.id), now=now)
         for job in Job.objects.expired(now=now)[:_CHUNK]:
-            report += self._purge(job, now=now)
+            report += self.purge(job, now=now)
         if not report.idle:
             log.info("swept", **vars(report))
         return report
@@ -114,7 +114,8 @@ class Sweeper:
         self.service.settle(job.id, now=now)
         return SweepReport(parked=1)
 
-    def _purge(self, job: Job, *, now: datetime) -> SweepReport:
+    def purge(self, job: Job, *, now: datetime) -> SweepReport:
+        """Delete an expired job's photos and live state; what SQL knows of it stays."""
         try:
             self.service.images.delete_job(job.id)
             self.service.states.delete([job.id])

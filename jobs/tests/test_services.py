@@ -339,3 +339,22 @@ class TestSettle:
         assert settled.outcome["output"] == state.output.as_json()
         assert settled.outcome["engine"] == state.engine
         assert settled.attempts == 1
+
+
+class TestAFreeJob:
+    def test_holds_no_credits_and_ends_like_any_other(self, world: World, alice: User) -> None:
+        free = world.submit(alice.account, free=True)
+
+        world.runner.run(free.id)
+
+        assert Job.objects.get().status == "completed"
+        assert Job.objects.get().credits == 0
+        assert not LedgerEntry.objects.exists()
+
+    def test_leaves_no_credits_behind_when_it_is_cancelled(self, world: World, alice: User) -> None:
+        free = world.submit(alice.account, free=True)
+
+        world.service.cancel(free, now=NOW)
+
+        assert Job.objects.get().status == "cancelled"
+        assert billing.services.balance(alice.account) == billing.services.Balance(available=0, held=0)
