@@ -39,10 +39,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """image: the encoded result. info: engine, weights digest, seconds per stage, batch size, checks."""
+    """
+    image: the encoded result. info: engine, weights digest, seconds per stage, batch size, checks.
+
+    preview: a small JPEG of the result.
+    """
 
     image: bytes = field(repr=False)
     info: Mapping[str, object]
+    preview: bytes | None = field(default=None, repr=False)
 
 
 class Cancellation:

@@ -27,6 +27,7 @@ class Script:
     gate: threading.Event | None = None
     error: InferenceError | None = None
     image: bytes | None = field(default=None, repr=False)
+    preview: bytes | None = field(default=None, repr=False)
     info: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({"engine": _ENGINE, "batch_size": 1}))
 
 
@@ -81,7 +82,8 @@ class FakeInferenceClient:
         _wait_for(script.gate, left, cancellation)
         if script.error:
             raise script.error
-        return InferenceResult(image=request.image if script.image is None else script.image, info=script.info)
+        image = request.image if script.image is None else script.image
+        return InferenceResult(image=image, info=script.info, preview=script.preview)
 
     def ready(self, model: str) -> bool:
         return self.up and self._serves(model)

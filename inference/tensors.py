@@ -106,7 +106,11 @@ def decode(response: service_pb2.ModelInferResponse) -> Progress | InferenceResu
     found = {output.name: content for output, content in outputs}
     try:
         if RESULT.name in found:
-            return InferenceResult(image=found[RESULT.name], info=json.loads(_first_string(found[INFO.name])))
+            return InferenceResult(
+                image=found[RESULT.name],
+                info=json.loads(_first_string(found[INFO.name])),
+                preview=found.get(PREVIEW.name) or None,
+            )
         (fraction,) = struct.unpack("<f", found[PROGRESS.name])
     except (KeyError, ValueError, struct.error) as error:
         raise InferenceBroken(f"The model {response.model_name} answered with {sorted(found)}: {error!r}.") from error

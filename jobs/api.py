@@ -65,7 +65,7 @@ class JobOut(serializers.Serializer[Any]):
     stage = serializers.ChoiceField(choices=[stage.value for stage in Stage])
     progress = serializers.IntegerField(min_value=0, max_value=100)
     attempt = serializers.IntegerField()
-    preview = serializers.CharField(allow_null=True, help_text="A small JPEG as a data URI, while it is being made.")
+    preview = serializers.CharField(allow_null=True, help_text="A small JPEG as a data URI: of the work so far.")
     credits = serializers.IntegerField(help_text="Charged when the job completes, and only then.")
     input = ImageOut()
     output = ImageOut(allow_null=True)

@@ -164,7 +164,9 @@ class Runner:
             "uploading": round(time.monotonic() - inferred, 4),
         }
         engine = _engine(result)
-        return lambda state: state.complete(now=self.clock(), output=output, engine=engine, timings=timings)
+        return lambda state: state.complete(
+            now=self.clock(), output=output, engine=engine, timings=timings, preview=result.preview
+        )
 
     def _infer(self, lease: Lease, cancellation: Cancellation, image: bytes) -> InferenceResult:
         def on_progress(progress: Progress) -> None:

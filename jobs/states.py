@@ -184,15 +184,13 @@ class JobState:
         low, high = _STAGE_PERCENT[stage]
         # In this order, NaN becomes 0: max() keeps its first argument when nothing compares.
         percent = low + int((high - low) * min(max(0.0, fraction), 1.0))
-        if preview is not None and len(preview) > MAX_PREVIEW_BYTES:
-            preview = None
         return self._move(
             JobStatus.PROCESSING,
             stage,
             now=now,
             progress=max(self.progress, percent),
             lease_until=now + lease,
-            preview=preview or self.preview,
+            preview=_small_enough(preview) or self.preview,
         )
 
     def complete(
@@ -202,7 +200,9 @@ class JobState:
         output: StoredImage,
         engine: Mapping[str, Any],
         timings: Mapping[str, float],
+        preview: bytes | None = None,
     ) -> JobState:
+        """End the job with its result; preview is of that result, and what showed the work so far goes."""
         spent = {**self.timings, **timings}
         return self._move(
             JobStatus.COMPLETED,
@@ -213,7 +213,7 @@ class JobState:
             engine=engine,
             timings=spent,
             lease_until=None,
-            preview=None,
+            preview=_small_enough(preview),
         )
 
     def fail(self, *, now: datetime, code: str, message: str) -> JobState:
@@ -260,6 +260,10 @@ class JobState:
             updated_at=now,
             **changes,
         )
+
+
+def _small_enough(preview: bytes | None) -> bytes | None:
+    return None if preview is None or len(preview) > MAX_PREVIEW_BYTES else preview
 
 
 def queued(

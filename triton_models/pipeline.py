@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 OUTPUT_PIXELS = 64_000_000
 # In levels of 255: less spread than this is one colour to the eye; an input with more must not come out with less.
 _FLAT_OUTPUT, _VARIED_INPUT = 0.5, 2.0
-# How far along the work is when it is decoded, and when only the encoding is left.
-_DECODED, _INFERRED = 0.05, 0.95
+# Seconds a megapixel on one core, to share the progress out by: a page that waits at 95 % for the encoder tells a lie.
+_DECODE_SECONDS = 0.03
+_ENCODE_SECONDS = {"png": 0.12, "jpeg": 0.03, "webp": 0.3}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Request:
 @dataclass(frozen=True)
 class Result:
     """
-    The encoded file, its format (png, jpeg, webp) and size in pixels.
+    The encoded file, its format (png, jpeg, webp), its size in pixels, and a small JPEG of it.
 
     info, as JSON values: engine {name, version, weights_sha256}, input and output {format, width, height}, width,
     height, format, seconds {decode, infer, encode}, checks, warnings, parameters.
@@ -66,6 +67,7 @@ class Result:
     width: int
     height: int
     info: dict[str, object]
+    preview: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -108,28 +110,41 @@ class Pipeline:
         watch.check()
         parameters, unknown = resolve(request.asked(), self.operation.accepts)
         engine = choose(self.operation, self.engines, parameters)
-        with seconds.of("decode"):
-            header, picture = self._decode(request.image, parameters)
-        watch.report(_DECODED, lambda: images.preview(picture))
-        with seconds.of("infer"):
-            outcome = engine.run(picture, parameters, watch.part(_DECODED, _INFERRED))
-            self._gate(picture, outcome.picture, parameters)
-        watch.report(_INFERRED)
-        with seconds.of("encode"):
-            encoded = _encode(outcome, parameters)
-        warnings = [*outcome.warnings, *_unused(request, engine, unknown)]
-        info = _info(engine, header, outcome, encoded) | {
-            "seconds": seconds.seconds,
-            "warnings": warnings,
-            "parameters": parameters.described(self.operation.accepts) | outcome.chosen,
-        }
-        watch.report(1.0, lambda: images.preview(outcome.picture))
-        return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info)
-
-    def _decode(self, data: bytes, parameters: Parameters) -> tuple[Header, Picture]:
-        header = images.inspect(data, self.limits)
+        header = images.inspect(request.image, self.limits)
         self._check_output_size(header, parameters)
-        return header, images.decode(data, self.limits)
+        shares = self._shares(header, engine, parameters)
+        with seconds.of("decode"):
+            decoding = watch.part(0.0, shares.decoded)
+            picture = decoding.during(lambda: self._decode(request.image), expected_seconds=shares.decoding)
+        watch.report(shares.decoded, lambda: images.preview(picture))
+        with seconds.of("infer"):
+            outcome = engine.run(picture, parameters, watch.part(shares.decoded, shares.inferred))
+            self._gate(picture, outcome.picture, parameters)
+        preview = images.preview(outcome.picture)
+        watch.report(shares.inferred, lambda: preview)
+        with seconds.of("encode"):
+            encoding = watch.part(shares.inferred, 1.0)
+            encoded = encoding.during(lambda: _encode(outcome, parameters), expected_seconds=shares.encoding)
+        warnings = [*outcome.warnings, *_unused(request, engine, unknown)]
+        info = _info(engine, header, outcome, encoded) | {"seconds": seconds.seconds, "warnings": warnings}
+        info["parameters"] = parameters.described(self.operation.accepts) | outcome.chosen
+        watch.report(1.0)
+        return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info, preview)
+
+    def _decode(self, data: bytes) -> Picture:
+        return images.decode(data, self.limits)
+
+    def _shares(self, header: Header, engine: Engine, parameters: Parameters) -> _Shares:
+        width, height = self.operation.output_size(header.width, header.height, parameters) or (
+            header.width,
+            header.height,
+        )
+        came, goes = header.width * header.height / 1e6, width * height / 1e6
+        return _Shares(
+            decoding=_DECODE_SECONDS * came,
+            inferring=engine.seconds_per_megapixel * came,
+            encoding=_ENCODE_SECONDS.get(parameters.format, _ENCODE_SECONDS["png"]) * goes,
+        )
 
     def _check_output_size(self, header: Header, parameters: Parameters) -> None:
         size = self.operation.output_size(header.width, header.height, parameters)
@@ -187,6 +202,23 @@ def _info(engine: Engine, header: Header, outcome: Outcome, encoded: Encoded) ->
         "height": picture.height,
         "checks": outcome.checks,
     }
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Seconds that each stage is expected to take, and how far along the work is after each."""
+
+    decoding: float
+    inferring: float
+    encoding: float
+
+    @property
+    def decoded(self) -> float:
+        return self.decoding / (self.decoding + self.inferring + self.encoding)
+
+    @property
+    def inferred(self) -> float:
+        return 1 - self.encoding / (self.decoding + self.inferring + self.encoding)
 
 
 @dataclass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from triton_models.errors import Cancelled
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 # A page shows no more than this; a JPEG for every tile would cost more than the tile.
 _PREVIEW_EVERY_SECONDS = 2.0
+# How often work that cannot be looked into is asked after.
+_TICK_SECONDS = 0.5
+_Made = TypeVar("_Made")
 
 
 @dataclass
@@ -54,6 +59,22 @@ class Watch:
         self._previewed_at = now
         return True
 
+    def during(self, work: Callable[[], _Made], *, expected_seconds: float) -> _Made:
+        """
+        Do work that says nothing while it runs, such as encoding, and report by the clock meanwhile.
+
+        Raises Cancelled as soon as nobody wants the result; the work then runs on to its end, unheard.
+        """
+        began = self.clock()
+        pool = ThreadPoolExecutor(1)
+        try:
+            made = pool.submit(work)
+            while not wait([made], timeout=_TICK_SECONDS).done:
+                self.report(_by_the_clock((self.clock() - began) / expected_seconds))
+            return made.result()
+        finally:
+            pool.shutdown(wait=False)
+
     def part(self, start: float, end: float) -> Watch:
         """Return a watch whose 0 to 1 is the given part of this one's."""
 
@@ -63,3 +84,9 @@ class Watch:
                 self.on_progress(self._fraction, preview)
 
         return Watch(scaled, self.is_cancelled, self.clock)
+
+
+def _by_the_clock(share: float) -> float:
+    """Return how far work is that has taken a share of the time it was expected to take: slower and slower, never 1."""
+    steady = 0.8
+    return share if share < steady else 1 - (1 - steady) * math.exp((steady - share) / (1 - steady))

@@ -203,9 +203,11 @@ def _options(request: Any) -> dict[str, object]:  # noqa: ANN401 - as above
 
 def _success(result: Result, batch_size: int) -> Any:  # noqa: ANN401 - as above
     info = json.dumps({**result.info, "batch_size": batch_size}, allow_nan=False)
-    return pb_utils.InferenceResponse(
-        [_bytes_tensor("RESULT", result.image), pb_utils.Tensor("INFO", np.array([[info.encode()]], np.object_))]
-    )
+    tensors = [_bytes_tensor("RESULT", result.image), pb_utils.Tensor("INFO", np.array([[info.encode()]], np.object_))]
+    if result.preview:
+        # Beside the result: as progress, it would come too soon behind another and never be sent.
+        tensors.append(_bytes_tensor("PREVIEW", result.preview))
+    return pb_utils.InferenceResponse(tensors)
 
 
 def _failure(code: str, sentence: str) -> Any:  # noqa: ANN401 - as above

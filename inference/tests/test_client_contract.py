@@ -43,7 +43,9 @@ class FakeServer:
     ) -> InferenceRequest:
         errors = {"refuse": InferenceRefused("invalid_parameter", "No."), "bug": InferenceBroken("A bug.")}
         progress = [Progress(step / steps, preview or None) for step in range(steps)]
-        self.client.will(Script(progress, step_seconds=step_seconds, error=errors.get(fail), image=b"cba"))
+        self.client.will(
+            Script(progress, step_seconds=step_seconds, error=errors.get(fail), image=b"cba", preview=preview or None)
+        )
         return InferenceRequest(model="sleeper", image=b"abc", request_id="contract")
 
     def go_down(self) -> None:
@@ -111,6 +113,11 @@ class TestInferenceClient:
         assert fractions == sorted(fractions)
         assert max(fractions) <= 1.0
         assert b"small jpeg" in [each.preview for each in seen]
+
+    def test_returns_a_preview_of_the_result_however_soon_it_comes_behind_another(self, server: Server) -> None:
+        result = infer(server, server.will(steps=2, preview=b"small jpeg"))
+
+        assert result.preview == b"small jpeg"
 
     def test_calls_back_in_the_thread_of_the_caller(self, server: Server) -> None:
         seen: list[int] = []

@@ -130,6 +130,11 @@ class TestDecode:
 
         assert tensors.decode(content) == InferenceResult(b"\x89PNG", {"batch_size": 2})
 
+    def test_reads_a_preview_beside_the_result(self) -> None:
+        content = answer(RESULT=b"\x89PNG", PREVIEW=b"\xff\xd8 small", INFO=string("{}"))
+
+        assert tensors.decode(content) == InferenceResult(b"\x89PNG", {}, b"\xff\xd8 small")
+
     @pytest.mark.parametrize(
         "content",
         [

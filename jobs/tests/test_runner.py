@@ -323,4 +323,20 @@ class TestProgress:
 
         assert seen == sorted(seen)
         assert preview == b"preview"
+
+    def test_ends_with_a_preview_of_the_result(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        steps = [Progress(0.0), Progress(0.9, b"half of it")]
+        world.client.will(Script(progress=steps, image=b"r", info=INFO, preview=b"all of it"))
+
+        world.runner.run(job.id)
+
+        assert world.state(job).preview == b"all of it"
+
+    def test_ends_without_the_preview_of_half_a_result(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+        world.client.will(Script(progress=[Progress(0.5, b"half of it")], image=b"r", info=INFO))
+
+        world.runner.run(job.id)
+
         assert world.state(job).preview is None

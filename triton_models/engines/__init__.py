@@ -60,6 +60,10 @@ class Engine(Protocol):
     def uses(self) -> frozenset[str]:
         """The parameters that make a difference to this engine, the common ones apart."""
 
+    @property
+    def seconds_per_megapixel(self) -> float:
+        """Roughly, of input, where the light engines run on two cores: progress is shared out by it."""
+
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         """
         Do the work. Reports progress at least every two seconds and asks as often whether it was cancelled.

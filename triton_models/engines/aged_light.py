@@ -70,6 +70,7 @@ class LightAger:
     name: str = NAME
     version: str = VERSION
     uses: frozenset[str] = frozenset({"strength", "seed"})
+    seconds_per_megapixel: float = 0.5
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         strength = parameters.strength or 0.0

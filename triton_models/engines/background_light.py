@@ -77,6 +77,7 @@ class LightCutter:
     name: str = NAME
     version: str = VERSION
     uses: frozenset[str] = frozenset({"bg_color", "crop", "channels"})
+    seconds_per_megapixel: float = 0.4
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         watch.report(0.0)

@@ -57,6 +57,7 @@ class LightInker:
     name: str = NAME
     version: str = VERSION
     uses: frozenset[str] = frozenset({"strength", "line_weight", "flatness"})
+    seconds_per_megapixel: float = 0.5
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         strength = parameters.strength or 0.0

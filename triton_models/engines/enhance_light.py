@@ -78,6 +78,7 @@ class LightRestorer:
     name: str = NAME
     version: str = VERSION
     uses: frozenset[str] = frozenset({"strength"})
+    seconds_per_megapixel: float = 5.0
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         strength = parameters.strength or 0.0

@@ -55,6 +55,7 @@ class LightUpscaler:
     name: str = NAME
     version: str = VERSION
     uses: frozenset[str] = frozenset({"scale"})
+    seconds_per_megapixel: float = 10.0
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         scale = parameters.scale

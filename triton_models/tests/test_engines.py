@@ -32,6 +32,7 @@ class Idle:
     version: str = "1"
     weights_sha256: str = ""
     uses: frozenset[str] = frozenset()
+    seconds_per_megapixel: float = 1.0
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         return Outcome(picture)

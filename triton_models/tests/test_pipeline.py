@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,7 +21,7 @@ from triton_models.errors import (
     UnreadableImage,
 )
 from triton_models.pipeline import Pipeline, Request
-from triton_models.tests.pictures import encoded, opened, run
+from triton_models.tests.pictures import encoded, opened, pixels, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class Scripted:
     version: str = "1"
     weights_sha256: str = ""
     uses: frozenset[str] = frozenset({"scale"})
+    seconds_per_megapixel: float = 1.0
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         watch.report(0.5)
@@ -229,7 +231,7 @@ class TestProgress:
     def test_rises_from_start_to_end_and_shows_pictures(self, upscale: Pipeline, astronaut: Image.Image) -> None:
         heard: list[tuple[float, bytes | None]] = []
 
-        upscale.run(
+        made = upscale.run(
             Request(image=encoded(astronaut.crop((0, 0, 300, 300)))),
             on_progress=lambda fraction, preview: heard.append((fraction, preview)),
             is_cancelled=lambda: False,
@@ -241,6 +243,7 @@ class TestProgress:
         assert fractions[-1] == 1.0
         assert len(set(fractions)) >= 5
         assert opened(previews[0]).format == "JPEG"
+        assert np.abs(pixels(made.preview) - pixels(opened(made.image).resize(opened(made.preview).size))).mean() < 6
 
     def test_ends_before_decoding_when_the_request_was_cancelled_in_the_queue(
         self, upscale: Pipeline, monkeypatch: pytest.MonkeyPatch

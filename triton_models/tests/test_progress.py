@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from triton_models.errors import Cancelled
@@ -59,3 +61,29 @@ class TestWatch:
             part.report(0.5)
 
         assert listener.fractions == []
+
+    def test_goes_on_while_work_is_done_that_says_nothing(self) -> None:
+        listener, gate = Listener(), threading.Event()
+        watch = Watch(
+            lambda *heard: (listener.hear(*heard), len(listener.fractions) == 3 and gate.set()), lambda: False
+        )
+
+        made = watch.during(lambda: gate.wait(10) and "a file", expected_seconds=0.1)
+
+        assert made == "a file"
+        assert listener.fractions == sorted(listener.fractions)
+        assert 0.8 < listener.fractions[0] <= listener.fractions[-1] <= 1
+
+    def test_leaves_work_that_nobody_wants_to_itself(self) -> None:
+        listener, gate = Listener(), threading.Event()
+        listener.cancelled = True
+
+        with pytest.raises(Cancelled):
+            listener.watch().during(lambda: gate.wait(10), expected_seconds=1)
+
+        assert not gate.is_set()
+        gate.set()
+
+    def test_lets_what_goes_wrong_through(self) -> None:
+        with pytest.raises(ZeroDivisionError):
+            Listener().watch().during(lambda: 1 / 0, expected_seconds=1)

@@ -31,7 +31,7 @@ class SleepingPipeline:
             time.sleep(float(str(request.options.get("step_seconds", 0))))
         _fail(request.options.get("fail"))
         info = {name: value for name, value in vars(request).items() if name != "image"}
-        return Result(image=request.image[::-1], format="png", width=1, height=1, info=info)
+        return Result(image=request.image[::-1], format="png", width=1, height=1, info=info, preview=preview)
 
 
 def _fail(how: object) -> None:
