@@ -6,12 +6,14 @@ network. An entry is inserted before the balance is updated: the unique constrai
 touch the balance, and the balance's row, for which all work of one account queues up, is locked for the shortest time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import Account
@@ -118,35 +120,49 @@ def charged(reference: str) -> int:
 
 def statement(account: Account, limit: int = 50) -> list[StatementLine]:
     """Return the account's last ledger lines, newest first."""
-    return [
-        StatementLine(
-            kind=entry.kind,
-            amount=entry.amount,
-            change=entry.change,
-            reference=entry.reference,
-            created_at=entry.created_at,
-            note=entry.note,
-        )
-        for entry in LedgerEntry.objects.filter(account=account).order_by("-id")[:limit]
-    ]
+    return [_line(entry) for entry in LedgerEntry.objects.filter(account=account).order_by("-id")[:limit]]
+
+
+def movements(reference: str) -> list[StatementLine]:
+    """Return the ledger lines of one reference, oldest first."""
+    return [_line(entry) for entry in LedgerEntry.objects.filter(reference=reference).order_by("id")]
 
 
 def audit(account: Account) -> Audit:
     """Add up the account's whole ledger beside its balance, in one statement and so of one moment."""
-    sums = (
-        Account.objects.filter(pk=account.pk)
-        .annotate(
-            available=Coalesce(F("credit_balance__credits"), 0),
-            held=Coalesce(F("credit_balance__held"), 0),
-            ledger_available=Coalesce(Sum("ledger_entries__change"), 0),
-            ledger_held=Coalesce(Sum("ledger_entries__held_change"), 0),
-        )
-        .values("available", "held", "ledger_available", "ledger_held")
-        .get()
-    )
+    return _audit(_sums(Account.objects.filter(pk=account.pk)).get())
+
+
+def disagreements() -> dict[str, Audit]:
+    """Audit every account, in one statement; return those whose ledger and balance disagree, by the account's name."""
+    audits = {f"{sums['name']} ({sums['pk']})": _audit(sums) for sums in _sums(Account.objects.all())}
+    return {name: found for name, found in audits.items() if not found.agrees}
+
+
+def _sums(accounts: QuerySet[Account]) -> QuerySet[Any, Any]:
+    return accounts.annotate(
+        available=Coalesce(F("credit_balance__credits"), 0),
+        held=Coalesce(F("credit_balance__held"), 0),
+        ledger_available=Coalesce(Sum("ledger_entries__change"), 0),
+        ledger_held=Coalesce(Sum("ledger_entries__held_change"), 0),
+    ).values("pk", "name", "available", "held", "ledger_available", "ledger_held")
+
+
+def _audit(sums: Mapping[str, Any]) -> Audit:
     return Audit(
         balance=Balance(available=sums["available"], held=sums["held"]),
         ledger=Balance(available=sums["ledger_available"], held=sums["ledger_held"]),
+    )
+
+
+def _line(entry: LedgerEntry) -> StatementLine:
+    return StatementLine(
+        kind=entry.kind,
+        amount=entry.amount,
+        change=entry.change,
+        reference=entry.reference,
+        created_at=entry.created_at,
+        note=entry.note,
     )
 
 

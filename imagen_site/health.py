@@ -32,15 +32,20 @@ def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
 
     A model server that is away does not count: jobs are accepted and wait for it.
     """
-    database = _database_answers()
+    database = database_answers()
+    body = {"ready": database, "database": database, "models": models_ready()}
+    return JsonResponse(body, status=200 if database else 503)
+
+
+def models_ready() -> dict[str, bool]:
+    """Return for each operation whether its model can be asked now."""
     # All at once: a model server that hangs costs one wait and not one for each model.
     with ThreadPoolExecutor(len(OPERATIONS)) as pool:
         ready = pool.map(_model_is_ready, [operation.model for operation in OPERATIONS.values()])
-        models = dict(zip(OPERATIONS, ready, strict=True))
-    return JsonResponse({"ready": database, "database": database, "models": models}, status=200 if database else 503)
+        return dict(zip(OPERATIONS, ready, strict=True))
 
 
-def _database_answers() -> bool:
+def database_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from django.templatetags.static import static
+
 from imagen_site import config, logs, queues
 
 IMAGEN = config.load()
@@ -13,6 +15,10 @@ ALLOWED_HOSTS = list(IMAGEN.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = [IMAGEN.site_url]
 
 INSTALLED_APPS = [
+    # Its templates and scripts stand before those of Django's own admin.
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "imagen_site.admin_app.OperatorApp",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -146,6 +152,18 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Imagen admin",
+    "SITE_HEADER": "Imagen",
+    "SITE_SUBHEADER": "Admin",
+    "SITE_SYMBOL": "photo_camera",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("favicon.svg")}],
+    "STYLES": [lambda _request: static("admin.css")],
+    "DASHBOARD_CALLBACK": "imagen_site.dashboard.with_state_of_the_site",
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"show_search": True, "show_all_applications": False},
 }
 
 LOGGING = logs.logging_settings(level=IMAGEN.log_level)

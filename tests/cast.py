@@ -31,6 +31,16 @@ def charlie(db: None) -> User:
 
 
 @pytest.fixture
+def olga(db: None) -> User:
+    """The operator, who may do everything in the admin."""
+    account = Account.objects.create(name="The House", created_at=LONG_AGO)
+    olga = _person(account, "olga")
+    olga.is_staff = olga.is_superuser = True
+    olga.save()
+    return olga
+
+
+@pytest.fixture
 def alice_key(alice: User) -> str:
     """The text of a live key of alice's account that may do everything."""
     return _key(alice)

@@ -209,6 +209,7 @@ def _report(seen: readiness.Readiness, settings: Config, logs: Path) -> None:
         f"Imagen is at   {settings.site_url}",
         f"Sign in with   {demo['email']}   {demo['password']}",
         f"API key        {demo['api_key']}",
+        f"Admin          {settings.site_url}/admin/",
         f"API docs       {settings.site_url}/api/v1/docs",
         f"For scripts    {settings.var_dir / 'demo.json'}",
         f"Logs           {logs}",

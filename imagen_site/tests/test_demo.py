@@ -47,6 +47,15 @@ class TestTheDemoAccount:
         assert key.account == person.account
         assert set(key.scopes) == set(SCOPES)
 
+    def test_may_operate_the_site_also_when_an_earlier_version_made_it(self, path: Path) -> None:
+        ensure(path)
+        User.objects.update(is_staff=False, is_superuser=False)
+
+        ensure(path)
+
+        person = User.objects.get()
+        assert (person.is_staff, person.is_superuser) == (True, True)
+
     def test_is_told_to_its_owner_alone(self, path: Path) -> None:
         ensure(path)
 
