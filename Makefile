@@ -1,6 +1,7 @@
 # Imagen on one machine. README.md says what each part does.
 #   make run     serve the site, its worker and its model server until Ctrl-C
 #   make test    run every test
+#   make test-long   and the whole of what that takes samples of
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -11,6 +12,9 @@ SET_UP := $(shell command -v python3 || echo python3) -m requirements.environmen
 VENV := .venv/bin
 MODELS := .venv-models/bin
 
+# Threads that wait for each other by spinning take the cores from the other tests.
+MODELS_TEST := OMP_WAIT_POLICY=passive $(MODELS)/python -m pytest -c triton_models/pytest.ini -p tests.no_skips triton_models
+
 PORT ?= 8000
 TRITON_HTTP_PORT ?= 8100
 TRITON_GRPC_PORT ?= 8101
@@ -18,7 +22,7 @@ TRITON_METRICS_PORT ?= 8102
 # With a Triton of one's own (TRITON_URL) none is installed or started here.
 RUN_PARTS := site $(if $(TRITON_URL),,models-light model-server)
 
-.PHONY: help run test test-fast lint types bench lock models clean
+.PHONY: help run test test-long test-fast lint types bench lock models clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,7 +36,12 @@ run:
 test:
 	@$(SET_UP) dev models-dev model-server test-programs
 	$(VENV)/python -m pytest -n 2 --dist loadgroup
-	$(MODELS)/python -m pytest -c triton_models/pytest.ini -p tests.no_skips triton_models
+	$(MODELS_TEST)
+
+# What a default run takes a sample of: whole.
+test-long:
+	@$(SET_UP) dev models-dev model-server test-programs
+	$(MODELS_TEST) -m long
 
 test-fast:
 	@$(SET_UP) dev

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 NAME = "u2netp"
-VERSION = "1"
+VERSION = "2"
 _NETWORK_SIDE = 320
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -252,8 +252,10 @@ def _enlarger(small: tuple[int, ...], full: tuple[int, ...], first: int, last: i
 
 
 def _finish(source: Picture, cut: Picture, parameters: Parameters, checks: dict[str, object]) -> Outcome:
-    alpha = cut.alpha if source.alpha is None or cut.alpha is None else _times(cut.alpha, source.alpha)
-    cut = replace(cut, alpha=alpha)
+    if source.alpha is not None and cut.alpha is not None:
+        # Colours of what was transparent before are its own: as the network saw them, they are mixed with white.
+        rgb = np.where(source.alpha[..., None] == 255, cut.rgb, source.rgb)
+        cut = replace(cut, rgb=rgb, alpha=_times(cut.alpha, source.alpha))
     warnings = _warnings(checks)
     if parameters.crop and not checks["empty"]:
         cut = _cropped(cut)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ settings.load_profile("project")
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -35,6 +37,12 @@ def upscale(volume: Path) -> Pipeline:
 @pytest.fixture(scope="session")
 def background_remove(volume: Path) -> Pipeline:
     return Pipeline.load("background_remove", volume)
+
+
+@pytest.fixture(scope="session")
+def load(volume: Path) -> Callable[[str], Pipeline]:
+    """Load an operation's pipeline by its name, once."""
+    return cache(lambda operation: Pipeline.load(operation, volume))
 
 
 @pytest.fixture(scope="session")
