@@ -12,6 +12,7 @@ from unfold.paginator import InfinitePaginator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from django import forms
     from django.contrib import admin
@@ -42,6 +43,11 @@ def labelled(description: str, **colors: str) -> Callable[[_Column], _Column]:
         return column
 
     return decorate
+
+
+def moment(at: datetime) -> str:
+    """Return a time to the second, which does not break in a column."""
+    return f"{at:%Y-%m-%d}\N{NO-BREAK SPACE}{at:%H:%M:%S}"
 
 
 class LoadedList(ChangeList):

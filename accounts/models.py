@@ -127,6 +127,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "API key"
         indexes = [models.Index(fields=["account", "created_at"], name="accounts_apikey_by_account")]
 
     def __str__(self) -> str:

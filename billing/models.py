@@ -89,6 +89,7 @@ class LedgerEntry(models.Model):
     objects = LedgerQuerySet.as_manager()
 
     class Meta:
+        verbose_name_plural = "ledger entries"
         indexes = [models.Index(fields=["account", "-id"], name="billing_ledger_statement")]
         constraints = [
             models.UniqueConstraint(fields=["reference", "kind"], name="billing_ledger_one_of_a_kind"),

@@ -26,6 +26,8 @@ _CSP = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
 
 
 class OperatorSite(UnfoldAdminSite):  # type: ignore[misc]
+    index_title = "State of the site"
+
     def admin_view(self, view: View, cacheable: bool = False) -> View:  # noqa: FBT001, FBT002 - Django's signature
         guarded = csp_update(_CSP)(super().admin_view(view, cacheable))
 

@@ -11,11 +11,12 @@ from django.contrib import admin, messages
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 import billing.services
-from accounts.admin_base import ReadOnlyAdmin, labelled
+from accounts.admin_base import ReadOnlyAdmin, labelled, moment
 from accounts.admin_confirm import Question, ask, confirmed
+from accounts.admin_filters import DayFilter
 from billing.errors import BillingError
 from jobs import adapters, queries
 from jobs.admin_filters import ErrorFilter, OperationFilter, StatusFilter, found
@@ -87,7 +88,7 @@ class JobAdmin(ReadOnlyAdmin):
         "state",
         "filename",
         "credits",
-        "requested_at",
+        "requested",
         "took",
         "engine",
         "error_code",
@@ -98,14 +99,15 @@ class JobAdmin(ReadOnlyAdmin):
         ErrorFilter,
         ("account", AutocompleteSelectFilter),
         "account__plan",
-        ("requested_at", RangeDateFilter),
+        ("requested_at", DayFilter),
         ("parent", admin.EmptyFieldListFilter),
     )
     list_select_related = ("account",)
     search_fields = ("id",)
     search_help_text = "Job id or its first eight digits, file name, account or e-mail"
     ordering = ("-requested_at",)
-    sortable_by = ("requested_at",)
+    sortable_by = ("requested",)
+    list_fullwidth = True
     actions = ("cancel", "run_again")
     change_form_template = "admin/jobs/job/change_form.html"
     fieldsets = ()
@@ -140,9 +142,17 @@ class JobAdmin(ReadOnlyAdmin):
             return str(job.status)
         return str(job.live.status.value)
 
+    @admin.display(description="Requested", ordering="requested_at")
+    def requested(self, job: Job) -> str:
+        return moment(job.requested_at)
+
     @admin.display(description="Took")
     def took(self, job: Job) -> str:
-        return f"{(job.completed_at - job.requested_at).total_seconds():.1f} s" if job.completed_at else ""
+        return (
+            f"{(job.completed_at - job.requested_at).total_seconds():,.1f}\N{NO-BREAK SPACE}s"
+            if job.completed_at
+            else ""
+        )
 
     @admin.display(description="Engine")
     def engine(self, job: Job) -> str:

@@ -83,7 +83,7 @@ def found(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
         return jobs.filter(named)
     # A range, which the primary key's index can walk, and every database compares ids by their digits.
     first, last = UUID(digits.ljust(_HEX_DIGITS, "0")), UUID(digits.ljust(_HEX_DIGITS, "f"))
-    return jobs.filter(Q(id__range=(first, last)) | Q(parent_id__range=(first, last)) | named)
+    return jobs.filter(Q(id__range=(first, last)) | Q(parent_id__gte=first, parent_id__lte=last) | named)
 
 
 def _accounts(term: str) -> list[UUID]:

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 from django.contrib.auth.hashers import make_password
+from django.test import Client
 
 from accounts import services
 from accounts.models import SCOPES, Account, User
@@ -38,6 +39,14 @@ def olga(db: None) -> User:
     olga.is_staff = olga.is_superuser = True
     olga.save()
     return olga
+
+
+@pytest.fixture
+def operator(olga: User) -> Client:
+    """A browser in which olga has signed in."""
+    client = Client()
+    client.force_login(olga)
+    return client
 
 
 @pytest.fixture
