@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from triton_models import noise
+from triton_models import damage
 from triton_models.canvas import Canvas
 from triton_models.engines import Outcome, upscale_light
 from triton_models.fields import Field, working_copy, working_size
@@ -25,7 +25,6 @@ from triton_models.tiles import tiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cv2.typing import MatLike
     from numpy.typing import NDArray
 
     from triton_models.images import Picture
@@ -37,35 +36,37 @@ if TYPE_CHECKING:
 NAME = "restorer"
 VERSION = "1"
 # The network takes six seconds a megapixel; of a larger picture it sees a smaller copy.
-_NETWORK_PIXELS = 2_000_000
+_NETWORK_PIXELS = 1_500_000
 _CONTRAST_PIXELS = 400_000
 _MEASURED_PIXELS = 2_000_000
 # Up to here, in levels of 0 to 1, what was measured is texture.
 _NO_NOISE = 1.3 / 255
-_SEARCH, _PATCH = 15, 5
-_OVERLAP = (_SEARCH + _PATCH) // 2 + 1
+_SEARCH, _WINDOW = 15, 5
+# As far as non-local means look, and beyond that as far as the smoothing of a block's lines reaches.
+_OVERLAP = (_SEARCH + _WINDOW) // 2 + damage.BLOCK
 _LIGHT_SHARE, _COLOR_SHARE = 0.85, 1.3
-_LEAST_TRUST, _MOST_TRUST = 0.15, 0.55
-_BLOCKS_OF_BAD_JPEG = 2.0 / 255
+_LEAST_TRUST, _MOST_TRUST = 0.15, 0.6
+_STEP_OF_BAD_JPEG, _BAD_NOISE = 2.0 / 255, 8.0 / 255
+_SLOW = 3.0
 _CONTRAST, _SHARPENING, _LIVELINESS = 0.5, 0.35, 0.12
 
 
 @dataclass(frozen=True)
-class Damage:
-    """In levels of 0 to 1: the noise in light and colours, and the steps between the blocks of a JPEG."""
+class Findings:
+    """What is wrong with a picture: the noise in its light and its colours, 0 to 1, and the blocks of a JPEG."""
 
     light: float
     color: float
-    blocks: float
+    blocks: damage.Blocks
 
     @property
-    def noisy(self) -> bool:
-        return max(self.light, self.color) > 0
+    def clean(self) -> bool:
+        return not (self.light or self.color or self.blocks.step)
 
     @property
     def trust(self) -> float:
         """How far the network is believed, 0 to 1."""
-        share = min(1.0, max(self.blocks / _BLOCKS_OF_BAD_JPEG, self.light * 255 / 8))
+        share = min(1.0, max(self.blocks.step / _STEP_OF_BAD_JPEG, self.light / _BAD_NOISE))
         return _LEAST_TRUST + (_MOST_TRUST - _LEAST_TRUST) * share
 
 
@@ -85,16 +86,16 @@ class LightRestorer:
         watch.report(0.0)
         if strength == 0:
             return Outcome(picture)
-        damage = measure(picture)
-        clean = picture if not damage.noisy else denoise(picture, damage, watch.part(0.0, 0.3))
-        change = self._change(clean, watch.part(0.3, 0.8))
+        found = measure(picture)
+        clean = picture if found.clean else clean_up(picture, found, watch.part(0.0, 0.4))
+        change = self._change(clean, found, watch.part(0.0 if found.clean else 0.4, 0.9))
         base = _base(clean)
         canvas = Canvas.over(picture)
-        cleaned = 1 - (1 - strength) ** 2
-        for strip in canvas.strips(watch.part(0.8, 1.0), overlap=4):
+        cleaned = 1 - (1 - strength) ** 3
+        for strip in canvas.strips(watch.part(0.9, 1.0), overlap=4):
             before = picture.rgb[strip.outer()].astype(np.float32) / 255
             after = clean.rgb[strip.outer()].astype(np.float32) / 255
-            after = after + damage.trust * change.rows(strip.outer_start, strip.outer_end)
+            after += change.rows(strip.outer_start, strip.outer_end)
             mixed = before + cleaned * (after - before)
             mixed = livelier(mixed, base.rows(strip.outer_start, strip.outer_end), strength)
             if picture.gray:
@@ -103,21 +104,24 @@ class LightRestorer:
             canvas.fill(strip.inner(), slice(0, picture.width), done)
         return Outcome(
             canvas.finished(),
-            checks={"noise": round(damage.light * 255, 1), "jpeg_blocks": round(damage.blocks * 255, 1)},
+            checks={"noise": round(found.light * 255, 1), "jpeg_blocks": round(found.blocks.step * 255, 1)},
         )
 
-    def _change(self, picture: Picture, watch: Watch) -> Field:
-        """Return what the network would change: float32, three channels, its slow part apart."""
+    def _change(self, picture: Picture, found: Findings, watch: Watch) -> Field:
+        """Return what the network and the smoothing of colours change, as far as they are believed."""
         small = working_copy(picture, working_size(picture, _NETWORK_PIXELS))
-        height, width = small.shape[:2]
-        change = np.empty_like(small)
-        plan = list(tiles(height, width, size=upscale_light.TILE, overlap=upscale_light.OVERLAP))
+        smooth = smooth_colors(small, found.blocks.step) if found.blocks.step else small
+        restored = np.empty_like(small)
+        plan = list(tiles(*small.shape[:2], size=upscale_light.TILE, overlap=upscale_light.OVERLAP))
         for done, tile in enumerate(plan):
             watch.report(done / len(plan))
-            low = np.ascontiguousarray(small[tile.outer()])
-            restored = cv2.resize(self.network.forward(low), low.shape[1::-1], interpolation=cv2.INTER_AREA)
-            change[tile.inner()] = (restored - low)[tile.inner_of_outer()]
-        return Field.over(change - cv2.GaussianBlur(change, (0, 0), 3.0), picture.height, picture.width)
+            low = np.ascontiguousarray(smooth[tile.outer()])
+            high = cv2.resize(self.network.forward(low), low.shape[1::-1], interpolation=cv2.INTER_AREA)
+            restored[tile.inner()] = high[tile.inner_of_outer()]
+        # Slow changes of colour are the photograph's own; the network shifts them.
+        change = restored - smooth
+        change -= cv2.GaussianBlur(change, (0, 0), _SLOW)
+        return Field.over(found.trust * change + (smooth - small), picture.height, picture.width)
 
 
 def load(volume: Path, *, threads: int) -> LightRestorer:
@@ -126,36 +130,58 @@ def load(volume: Path, *, threads: int) -> LightRestorer:
     return LightRestorer(network, network.weights_sha256)
 
 
-def measure(picture: Picture) -> Damage:
+def measure(picture: Picture) -> Findings:
     """Measure the middle of the picture, at its own resolution: shrunk, it would have less of everything."""
     shrink = min(1.0, (_MEASURED_PIXELS / (picture.height * picture.width)) ** 0.5)
     high, wide = int(picture.height * shrink), int(picture.width * shrink)
-    top, left = (picture.height - high) // 2, (picture.width - wide) // 2
-    middle = picture.rgb[top : top + high, left : left + wide].astype(np.float32) / 255
-    light, red, blue = (np.asarray(plane, np.float32) for plane in cv2.split(cv2.cvtColor(middle, cv2.COLOR_RGB2YCrCb)))
-    return Damage(
-        light=max(0.0, noise.deviation(light) - _NO_NOISE),
-        color=max(0.0, max(noise.deviation(red), noise.deviation(blue)) - _NO_NOISE),
-        blocks=noise.blockiness(light),
+    top, left = (picture.height - high) // 2 // damage.BLOCK * damage.BLOCK, (picture.width - wide) // 2
+    left = left // damage.BLOCK * damage.BLOCK
+    light, red, blue = _planes(picture.rgb[top : top + high, left : left + wide])
+    return Findings(
+        light=max(0.0, damage.noise(light) - _NO_NOISE),
+        color=max(0.0, max(damage.noise(red), damage.noise(blue)) - _NO_NOISE),
+        blocks=damage.blocks(light),
     )
 
 
-def denoise(picture: Picture, damage: Damage, watch: Watch) -> Picture:
-    """Take the noise out of a picture, strip by strip."""
+def clean_up(picture: Picture, found: Findings, watch: Watch) -> Picture:
+    """Take noise and blocks out of a picture, strip by strip."""
     canvas = Canvas.over(picture)
     for strip in canvas.strips(watch, overlap=_OVERLAP):
-        light, *colors = cv2.split(cv2.cvtColor(picture.rgb[strip.outer()], cv2.COLOR_RGB2YCrCb))
-        light = _non_local_means(light, _LIGHT_SHARE * damage.light)
-        clean = [light, *(_non_local_means(color, _COLOR_SHARE * damage.color) for color in colors)]
-        rgb = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)
-        canvas.fill(strip.inner(), slice(0, picture.width), np.asarray(rgb[strip.inner_of_outer()], np.uint8))
+        light, red, blue = _planes(picture.rgb[strip.outer()])
+        if found.blocks.step:
+            light = damage.without_blocks(light, found.blocks, top=strip.outer_start)
+        light = _without_noise(light, _LIGHT_SHARE * found.light)
+        planes = [light, *(_without_noise(color, _COLOR_SHARE * found.color) for color in (red, blue))]
+        rgb = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_YCrCb2RGB)[strip.inner_of_outer()]
+        canvas.fill(strip.inner(), slice(0, picture.width), np.rint(rgb.clip(0, 1) * 255).astype(np.uint8))
     return canvas.finished()
 
 
-def _non_local_means(plane: MatLike, level: float) -> MatLike:
+def _planes(rgb: NDArray[np.uint8]) -> list[Floats]:
+    """Return light, red and blue difference: float32, 0 to 1."""
+    pixels = rgb.astype(np.float32) / 255
+    return [np.asarray(plane, np.float32) for plane in cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))]
+
+
+def _without_noise(plane: Floats, level: float) -> Floats:
     if level <= 0:
         return plane
-    return np.asarray(cv2.fastNlMeansDenoising(plane, None, level * 255, _PATCH, _SEARCH), np.uint8)
+    levels = np.rint(plane.clip(0, 1) * 255).astype(np.uint8)
+    return np.asarray(cv2.fastNlMeansDenoising(levels, None, level * 255, _WINDOW, _SEARCH), np.float32) / 255
+
+
+def smooth_colors(pixels: Floats, step: float) -> Floats:
+    """
+    Smooth the colours of JPEG blocks, which are twice as wide as those of light, up to the picture's edges.
+
+    pixels: float32 (height, width, 3), 0 to 1. step: see damage.Blocks.
+    """
+    light, red, blue = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))
+    # Halved, light keeps colours apart without freezing the grain of its own.
+    joined = cv2.merge([0.5 * cv2.GaussianBlur(light, (0, 0), 1.0), red, blue])
+    _, red, blue = cv2.split(cv2.bilateralFilter(joined, 0, 6 * step, 5.0))
+    return np.asarray(cv2.cvtColor(cv2.merge([light, red, blue]), cv2.COLOR_YCrCb2RGB), np.float32)
 
 
 def livelier(colors: Floats, base: Floats, strength: float) -> Floats:
