@@ -41,6 +41,7 @@ test:
 # What a default run takes a sample of: whole.
 test-long:
 	@$(SET_UP) dev models-dev model-server test-programs
+	$(VENV)/python -m pytest -m long
 	$(MODELS_TEST) -m long
 
 test-fast:
