@@ -56,7 +56,7 @@ class LoadedList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        cast("OperatorAdmin", self.model_admin).load(self.result_list)
+        cast("OperatorAdmin", self.model_admin).load(request, self.result_list)
 
 
 class OperatorAdmin(ModelAdmin):
@@ -69,7 +69,7 @@ class OperatorAdmin(ModelAdmin):
     list_disable_select_all = True
     list_filter_submit = True
 
-    def load(self, rows: Sequence[Any]) -> None:
+    def load(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """Give the rows of a page what their columns need; `rows` are those that are shown."""
 
     def get_changelist(self, request: HttpRequest, **_options: Any) -> type[ChangeList]:  # noqa: ANN401, ARG002

@@ -122,7 +122,7 @@ class AccountAdmin(OperatorAdmin):
     def get_inlines(self, request: HttpRequest, obj: Any | None) -> Any:  # noqa: ANN401
         return super().get_inlines(request, obj) if obj is not None else ()
 
-    def load(self, rows: Sequence[Any]) -> None:
+    def load(self, request: HttpRequest, rows: Sequence[Any]) -> None:  # noqa: ARG002
         """Give the accounts of one page their numbers, with one query for each column."""
         ids = [account.pk for account in rows]
         balances = CreditBalance.objects.in_bulk(ids)

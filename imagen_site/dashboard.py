@@ -20,8 +20,11 @@ from jobs.states import JobStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from django.http import HttpRequest
+
+    from jobs.states import JobState
 
 MAX_LIVE = 1_000
 _AUDIT_SECONDS = 60
@@ -59,14 +62,12 @@ def _queues(*, now: datetime) -> dict[str, Any]:
     ready = health.models_ready()
     rows = {name: QueueRow(each.title, name, ready[name]) for name, each in OPERATIONS.items()}
     unfinished = Job.objects.unsettled().order_by("requested_at").values_list("id", "operation", "requested_at")
-    shown = list(unfinished[: MAX_LIVE + 1])
-    try:
-        live = adapters.state_store().read_many([job_id for job_id, _, _ in shown])
-    except Unavailable:
-        live = {}
+    found = list(unfinished[: MAX_LIVE + 1])
+    shown = found[:MAX_LIVE]
+    live = _live([job_id for job_id, _, _ in shown])
     for job_id, operation, requested_at in shown:
         row = rows.setdefault(operation, QueueRow(operation, operation, ready=False))
-        status = live[job_id].status if job_id in live else JobStatus.QUEUED
+        status = live[job_id].status if live and job_id in live else JobStatus.QUEUED
         if status is JobStatus.QUEUED:
             row.queued += 1
             row.oldest = row.oldest or requested_at
@@ -74,12 +75,20 @@ def _queues(*, now: datetime) -> dict[str, Any]:
     oldest = min((row.oldest for row in rows.values() if row.oldest), default=None)
     return {
         "queues": list(rows.values()),
-        "more": len(shown) > MAX_LIVE,
+        "more": len(found) > MAX_LIVE,
+        "states_away": live is None,
         "queued": sum(row.queued for row in rows.values()),
         "processing": sum(row.processing for row in rows.values()),
         "oldest": oldest,
         "oldest_seconds": (now - oldest).total_seconds() if oldest else 0,
     }
+
+
+def _live(job_ids: list[UUID]) -> dict[UUID, JobState] | None:
+    try:
+        return adapters.state_store().read_many(job_ids)
+    except Unavailable:
+        return None
 
 
 def _failures(*, now: datetime) -> Any:  # noqa: ANN401 - dictionaries of code and number

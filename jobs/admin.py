@@ -20,7 +20,7 @@ from accounts.admin_filters import DayFilter
 from billing.errors import BillingError
 from jobs import adapters, queries
 from jobs.admin_filters import ErrorFilter, OperationFilter, StatusFilter, found
-from jobs.errors import InvalidParameters, JobError
+from jobs.errors import InvalidParameters, JobError, Unavailable
 from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.states import JobStatus
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+
+    from jobs.states import JobState
 
 log = structlog.get_logger(__name__)
 # What a browser shows, and small enough to be shown whole.
@@ -112,10 +114,17 @@ class JobAdmin(ReadOnlyAdmin):
     change_form_template = "admin/jobs/job/change_form.html"
     fieldsets = ()
 
-    def load(self, rows: Sequence[Any]) -> None:
-        live = adapters.state_store().read_many([job.id for job in rows if job.settled_at is None])
+    def load(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        live = self._live(request, [job.id for job in rows if job.settled_at is None])
         for job in rows:
             job.live = live.get(job.id)
+
+    def _live(self, request: HttpRequest, job_ids: Sequence[UUID]) -> dict[UUID, JobState]:
+        try:
+            return adapters.state_store().read_many(job_ids)
+        except Unavailable as error:
+            self.message_user(request, f"{error} States are shown as SQL last knew them.", messages.WARNING)
+            return {}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         return super().get_queryset(request).defer("params")
@@ -205,13 +214,15 @@ class JobAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         job = self.get_object(request, object_id)
-        page = {"job_page": _job_page(job), "may_operate": self.has_operate_permission(request)} if job else {}
+        page = {}
+        if job is not None and self.has_view_permission(request, job):
+            state = self._live(request, [job.id]).get(job.id)
+            page = {"job_page": _job_page(job, state), "may_operate": self.has_operate_permission(request)}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **page})
 
 
-def _job_page(job: Job) -> dict[str, Any]:
+def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
     """Return what the page of one job shows, live state and all."""
-    state = adapters.state_store().read_many([job.id]).get(job.id)
     movements = billing.services.movements(str(job.id))
     view = queries.job_view(job, state, sign=adapters.sign_link)
     status = JobStatus(view["status"])

@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Account
 from jobs import adapters, queries
+from jobs.errors import Unavailable
 from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.states import JobStatus
@@ -48,11 +49,15 @@ class StatusFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ANN401, ARG002
         return [(status.value, status.value) for status in JobStatus]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Job]:  # noqa: ANN401, ARG002
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Job]:  # noqa: ANN401
         value = self.value()
         if value not in list(JobStatus):
             return queryset  # type: ignore[no-any-return]
-        return queries.with_status(queryset, JobStatus(value), states=adapters.state_store())
+        try:
+            return queries.with_status(queryset, JobStatus(value), states=adapters.state_store())
+        except Unavailable as error:
+            messages.error(request, str(error))
+            return queryset.none()  # type: ignore[no-any-return]
 
 
 class ErrorFilter(admin.SimpleListFilter):

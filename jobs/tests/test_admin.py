@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 import billing.services
 from accounts.models import Account, ApiKey, User
 from billing.models import CreditBalance, LedgerEntry
+from jobs.errors import Unavailable
 from jobs.models import Job
 from jobs.states import JobStatus, Stage
 from jobs.tests.conftest import NOW, World
@@ -364,6 +365,28 @@ class TestRunAgain:
 
         assert "no operation sharpen any more" in said(answer)[0]
         assert operator.get(JOBS).status_code == 200
+
+
+class TestAStateStoreThatIsAway:
+    @pytest.fixture(autouse=True)
+    def _away(self, adapted: World, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+        def away(*_arguments: object) -> Any:
+            raise Unavailable("The state store does not answer.")
+
+        for name in ("read", "read_many"):
+            monkeypatch.setattr(adapted.states, name, away)
+
+    def test_leaves_the_list_and_the_page_with_what_sql_knows(self, operator: Client, jobs: list[Job]) -> None:
+        answers = [operator.get(JOBS), operator.get(page_of(jobs[1])), operator.get(f"{JOBS}?status=queued")]
+
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        assert all("The state store does not answer." in answer.content.decode() for answer in answers)
+
+    def test_is_the_reason_why_a_job_is_not_cancelled(self, operator: Client, jobs: list[Job]) -> None:
+        answer = act(operator, "cancel", jobs[1], confirmed="x")
+
+        refusal = f"1 job not cancelled: The state store does not answer. ({str(jobs[1].id)[:8]})"
+        assert refusal in said(answer)
 
 
 class TestTheLog:
