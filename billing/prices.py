@@ -51,9 +51,10 @@ class PriceTable:
 
     def in_words(self, operation: str) -> str:
         """Return an operation's price as a sentence; raises UnknownOperation."""
-        return self._row(operation).in_words()
+        return self.row(operation).in_words()
 
-    def _row(self, operation: str) -> Price:
+    def row(self, operation: str) -> Price:
+        """Return an operation's price; raises UnknownOperation."""
         row = self.rows.get(operation)
         if row is None:
             raise UnknownOperation(operation)
@@ -65,7 +66,7 @@ class PriceTable:
 
         Raises UnknownOperation when the table has no such row, ValueError on an image without pixels.
         """
-        return self._row(operation).credits(input_pixels=input_pixels, output_pixels=output_pixels)
+        return self.row(operation).credits(input_pixels=input_pixels, output_pixels=output_pixels)
 
 
 PRICES = PriceTable(

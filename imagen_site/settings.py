@@ -108,6 +108,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 262_144
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 DATA_UPLOAD_MAX_NUMBER_FILES = 10
 
+# Error -> HTTP status, also for pages of apps that may not import the site.
+ERROR_STATUS = "imagen_site.api_errors.status_of"
 CSRF_FAILURE_VIEW = "imagen_site.pages.forged"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -7,29 +7,32 @@ from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, cast
 from urllib.parse import urlencode
+from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
-from django.http import FileResponse, Http404, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from billing.errors import InsufficientCredits
-from jobs import adapters, forms, queries, uploads
-from jobs.errors import BadLink, BadUpload, IllegalMove, InvalidParameters, JobError, JobNotFound, OverQuota
+from jobs import adapters, forms, history, queries, uploads
+from jobs.errors import BadLink, IllegalMove, InvalidParameters, JobError, JobNotFound, ObjectMissing, StateMissing
 from jobs.operations import OPERATIONS, UPSCALE
 from jobs.states import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
 
     from accounts.models import Account, User
     from jobs.models import Job
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
         user: User
 
 
-PAGE_SIZE = 24
+PAGE_SIZE, MAX_CHILDREN = 24, 20
 _Path = ParamSpec("_Path")
 
 
@@ -78,28 +81,23 @@ def _job_page(job_id: UUID) -> str:
 @login_required
 @never_cache
 def home(request: SignedInRequest) -> HttpResponse:
-    """Show the form of one operation."""
+    """Show the form of one operation; `from` names a job whose photo and settings it begins with."""
     operation = OPERATIONS.get(request.GET.get("operation", ""), UPSCALE)
-    return render(request, "jobs/home.html", forms.form_view(operation, account=request.user.account))
+    source = _find(request.user.account, given) if (given := _job_id(request.GET.get("from", ""))) else None
+    return render(request, "jobs/home.html", forms.form_view(operation, account=request.user.account, source=source))
 
 
 @require_POST
 @_signed_in_or_back_to(_form_page)
 def submit(request: SignedInRequest, operation: str) -> HttpResponse:
-    """
-    Accept a photo from the form.
-
-    A script that asks for JSON is told where the job is (201), or what is wrong; a browser is sent there, or shown the
-    form again with the sentences in their places.
-    """
+    """Accept a photo from the form of a browser without scripts; the page's own scripts use the API."""
     if operation not in OPERATIONS:
         raise Http404
     try:
         job = _submit(request, OPERATIONS[operation])
     except (JobError, InsufficientCredits) as error:
         return _refuse(request, OPERATIONS[operation], error)
-    url = reverse("jobs:detail", args=[job.id])
-    return JsonResponse({"url": url}, status=201) if _wants_json(request) else redirect(url)
+    return redirect("jobs:detail", job_id=job.id)
 
 
 def _submit(request: SignedInRequest, operation: Operation) -> Job:
@@ -116,23 +114,38 @@ def _submit(request: SignedInRequest, operation: Operation) -> Job:
     return service.submit(submission, now=timezone.now())
 
 
-def _refuse(request: SignedInRequest, operation: Operation, error: JobError | InsufficientCredits) -> HttpResponse:
+@require_POST
+@_signed_in_or_back_to(_job_page)
+def again(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    """Run a job's photo again: as it was, or with what the form of `operation` says."""
+    job = _find(request.user.account, job_id)
+    operation = OPERATIONS.get(request.POST.get("operation", ""))
+    try:
+        new = adapters.job_service().rerun(
+            job,
+            now=timezone.now(),
+            operation=operation,
+            values=forms.values(operation, request.POST) if operation else None,
+            idempotency_key=request.POST.get("idempotency_key", ""),
+        )
+    except (JobError, InsufficientCredits) as error:
+        if operation and not isinstance(error, ObjectMissing):
+            return _refuse(request, operation, error, source=job)
+        return _show(request, job, problem=error)
+    return redirect("jobs:detail", job_id=new.id)
+
+
+def _refuse(
+    request: SignedInRequest, operation: Operation, error: JobError | InsufficientCredits, *, source: Job | None = None
+) -> HttpResponse:
     errors = error.errors if isinstance(error, InvalidParameters) else {}
-    status = _status_of(error)
-    if _wants_json(request):
-        return JsonResponse({"code": error.code, "detail": str(error), "errors": errors}, status=status)
-    view = forms.form_view(operation, account=request.user.account, given=request.POST, errors=errors)
-    return render(request, "jobs/home.html", {**view, "problem": str(error)}, status=status)
+    view = forms.form_view(operation, account=request.user.account, given=request.POST, errors=errors, source=source)
+    return render(request, "jobs/home.html", {**view, "problem": error}, status=_status_of(error))
 
 
 def _status_of(error: JobError | InsufficientCredits) -> int:
-    if isinstance(error, InsufficientCredits):
-        return 402
-    if isinstance(error, OverQuota):
-        return 429
-    if isinstance(error, BadUpload):
-        return 400
-    return 503 if error.retryable else 422
+    """Return the status that the API would answer; the table is the site's, which this app does not import."""
+    return int(import_string(settings.ERROR_STATUS)(error) or 500)
 
 
 @require_safe
@@ -140,15 +153,51 @@ def _status_of(error: JobError | InsufficientCredits) -> int:
 @never_cache
 def detail(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     """Show one job; the page goes on by its socket, and without scripts by reloading itself."""
-    job = _find(request.user.account, job_id)
+    return _show(request, _find(request.user.account, job_id))
+
+
+def _show(request: SignedInRequest, job: Job, *, problem: JobError | InsufficientCredits | None = None) -> HttpResponse:
     view = _readable(_view(job))
-    status = JobStatus(view["status"])
     # Not by truth: 0 is a seed and a strength like any other.
     asked = [
         (name, value) for name, value in job.params.items() if not (value is None or value is False or value == "")
     ]
-    context = {"job": view, "title": OPERATIONS[job.operation].title, "over": status.terminal, "params": asked}
-    return render(request, "jobs/detail.html", context)
+    width, height = OPERATIONS[job.operation].output_size(job.input_width, job.input_height, job.params)
+    context = {
+        "job": view,
+        "title": OPERATIONS[job.operation].title,
+        "over": JobStatus(view["status"]).terminal,
+        "params": asked,
+        "expected": {"width": width, "height": height},
+        "children": [
+            (child, OPERATIONS[child.operation].title) for child in job.children.order_by("-requested_at")[:20]
+        ],
+        "gone": job.purged_at is not None,
+        "idempotency_key": uuid4().hex,
+        "problem": problem,
+    }
+    return render(request, "jobs/detail.html", context, status=_status_of(problem) if problem else 200)
+
+
+@require_safe
+@login_required
+def thumbnail(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    """
+    Send the small picture that the job's live state has, or one that says there is none.
+
+    A page asks for the version that it shows: that one never changes, so a browser keeps it.
+    """
+    job = _find(request.user.account, job_id)
+    try:
+        state, _ = adapters.state_store().read(job.id)
+    except StateMissing:
+        return redirect(static("no-picture.svg"))
+    if state.preview is None:
+        return redirect(static("no-picture.svg"))
+    response = HttpResponse(state.preview, content_type="image/jpeg")
+    asked_for_this_one = request.GET.get("v") == str(state.version)
+    response["Cache-Control"] = f"private, {'max-age=604800, immutable' if asked_for_this_one else 'no-cache'}"
+    return response
 
 
 @require_POST
@@ -165,20 +214,12 @@ def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 @require_safe
 @login_required
 @never_cache
-def history(request: SignedInRequest) -> HttpResponse:
-    """List the account's jobs, newest first, by operation and status if asked."""
-    chosen = {
-        name: request.GET[name]
-        for name, choices in (("operation", list(OPERATIONS)), ("status", [each.value for each in JobStatus]))
-        if request.GET.get(name) in choices
-    }
-    jobs = queries.owned_by(request.user.account)
-    if "operation" in chosen:
-        jobs = jobs.filter(operation=chosen["operation"])
-    if "status" in chosen:
-        jobs = queries.with_status(jobs, JobStatus(chosen["status"]), states=adapters.state_store())
+def job_list(request: SignedInRequest) -> HttpResponse:
+    """List the account's jobs, newest first, those that fit if asked."""
+    chosen = history.read(request.GET)
+    jobs = history.fitting(queries.owned_by(request.user.account), chosen, states=adapters.state_store())
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
-    views = queries.job_views(page.object_list, states=adapters.state_store(), sign=adapters.sign_link)
+    views = queries.job_views(page.object_list, states=adapters.state_store(), sign=_no_link)
     context = {
         "jobs": [{**_readable(view), "title": OPERATIONS[view["operation"]].title} for view in views],
         "page": page,
@@ -189,6 +230,11 @@ def history(request: SignedInRequest) -> HttpResponse:
         "statuses": [status.value for status in JobStatus],
     }
     return render(request, "jobs/list.html", context)
+
+
+def _no_link(path: str, *, filename: str) -> str:  # noqa: ARG001
+    """Sign nothing: the list shows small pictures, and in the cloud each signature is work."""
+    return ""
 
 
 @require_safe
@@ -223,5 +269,8 @@ def _readable(view: dict[str, Any]) -> dict[str, Any]:
     return {**view, **times}
 
 
-def _wants_json(request: HttpRequest) -> bool:
-    return request.headers.get("Accept", "") == "application/json"
+def _job_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,6 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 import billing.services
 from jobs.models import Job
+from jobs.states import Stage
+from jobs.tests.asking import begin
 from jobs.tests.conftest import NOW, World, png
 
 if TYPE_CHECKING:
@@ -46,14 +49,14 @@ def nothing_is_left(world: World, account: Account) -> bool:
 
 
 class TestEveryPage:
-    @pytest.mark.parametrize("path", ["/", "/jobs/", f"/jobs/{NOBODYS}/"])
+    @pytest.mark.parametrize("path", ["/", "/jobs/", f"/jobs/{NOBODYS}/", f"/jobs/{NOBODYS}/thumbnail.jpg"])
     def test_asks_a_stranger_to_sign_in(self, client: Client, db: None, path: str) -> None:
         answer = client.get(path)
 
         assert answer.status_code == 302
         assert answer["Location"].startswith("/accounts/login/?next=")
 
-    @pytest.mark.parametrize("path", ["/submit/upscale/", f"/jobs/{NOBODYS}/cancel/"])
+    @pytest.mark.parametrize("path", ["/submit/upscale/", f"/jobs/{NOBODYS}/cancel/", f"/jobs/{NOBODYS}/again/"])
     def test_changes_nothing_for_a_stranger(self, client: Client, db: None, path: str) -> None:
         assert client.post(path).status_code == 302
 
@@ -94,7 +97,21 @@ class TestTheForm:
         page = browser.get("/").content.decode()
 
         assert "Costs 1 credit, and 1 credit for every 4 megapixels of the result" in page
-        assert "You have 100 credits" in page
+        assert 'data-credits="100"' in page
+
+    def test_has_the_figures_that_a_script_reckons_the_price_from(self, browser: Client) -> None:
+        page = browser.get("/").content.decode()
+
+        assert 'data-base="1" data-counted="output" data-step-pixels="4000000"' in page
+        assert 'value="2" data-grows="4"' in page
+        assert 'value="4" data-grows="16" checked' in page
+
+    def test_has_a_slider_only_where_one_can_stand_for_every_value(self, browser: Client) -> None:
+        page = browser.get("/?operation=style_comic").content.decode()
+
+        assert '<input type="range" id="field-strength" name="strength" value="0.6" min="0" max="1" step="0.01"' in page
+        # No steps at all are something else than the fewest.
+        assert '<input type="number" id="field-steps"' in page
 
     def test_shows_the_first_operation_for_a_name_nobody_knows(self, browser: Client) -> None:
         assert b'action="/submit/upscale/"' in browser.get("/?operation=nonsense").content
@@ -109,12 +126,6 @@ class TestSubmit:
         assert answer["Location"] == f"/jobs/{job.id}/"
         assert (job.params["scale"], job.params["seed"]) == (2, 7)
         assert adapted.queue.published == [(job.id, "upscale")]
-
-    def test_tells_a_script_where_the_job_is(self, browser: Client) -> None:
-        answer = send(browser, headers={"Accept": "application/json"})
-
-        assert answer.status_code == 201
-        assert answer.json() == {"url": f"/jobs/{Job.objects.get().id}/"}
 
     def test_twice_with_the_same_form_makes_one_job(self, browser: Client, rich: Account) -> None:
         answers = [send(browser, idempotency_key="form-1") for _ in range(3)]
@@ -133,10 +144,10 @@ class TestSubmit:
             ({"scale": "3"}, 422, "&#x27;3&#x27; is not one of 2, 4."),
             ({"seed": "-1"}, 422, "is outside 0 to"),
             ({"colour": "red"}, 422, "Some parameters are not right: colour."),
-            ({"image": SimpleUploadedFile("a.png", b"<svg onload=alert(1)>")}, 400, "not an image we can read"),
-            ({"image": SimpleUploadedFile("a.png", png()[:60])}, 400, "ends too early"),
+            ({"image": SimpleUploadedFile("a.png", b"<svg onload=alert(1)>")}, 415, "not an image we can read"),
+            ({"image": SimpleUploadedFile("a.png", png()[:60])}, 415, "ends too early"),
             ({"image": SimpleUploadedFile("a.png", b"")}, 400, "empty"),
-            ({"image": SimpleUploadedFile("a.png", png(31, 40))}, 400, "31 x 40"),
+            ({"image": SimpleUploadedFile("a.png", png(31, 40))}, 422, "31 x 40"),
             ({"image": "text"}, 400, "Send the photo"),
             ({"other": SimpleUploadedFile("b.png", png())}, 400, "one photo per request"),
         ],
@@ -155,7 +166,7 @@ class TestSubmit:
     def test_ties_a_sentence_to_its_field(self, browser: Client) -> None:
         page = send(browser, scale="3").content.decode()
 
-        assert 'aria-invalid="true" aria-describedby="field-scale-error"' in page
+        assert 'id="field-scale" role="radiogroup" aria-invalid="true" aria-describedby="field-scale-error"' in page
         assert '<small class="problem" id="field-scale-error">' in page
 
     def test_says_when_credits_are_short(self, client: Client, alice: User, adapted: World) -> None:
@@ -165,13 +176,6 @@ class TestSubmit:
 
         assert answer.status_code == 402
         assert nothing_is_left(adapted, alice.account)
-
-    def test_answers_a_script_with_the_code_and_the_fields(self, browser: Client) -> None:
-        answer = send(browser, scale="3", headers={"Accept": "application/json"})
-
-        assert answer.status_code == 422
-        assert answer.json()["code"] == "invalid_parameters"
-        assert answer.json()["errors"] == {"scale": ["'3' is not one of 2, 4."]}
 
     def test_knows_only_operations_that_exist(self, browser: Client) -> None:
         assert send(browser, "nonsense").status_code == 404
@@ -257,6 +261,133 @@ class TestCancel:
         assert browser.get(f"/jobs/{job.id}/cancel/").status_code == 405
 
 
+class TestRunningAgain:
+    def test_makes_a_new_job_of_the_same_photo_with_this_one_as_its_parent(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        job = adapted.submit(rich, values={"scale": "2", "seed": "7"})
+
+        answer = browser.post(f"/jobs/{job.id}/again/")
+
+        new = Job.objects.exclude(id=job.id).get()
+        assert answer["Location"] == f"/jobs/{new.id}/"
+        assert (new.parent_id, new.params, new.filename) == (job.id, job.params, job.filename)
+        assert f"/jobs/{job.id}/" in browser.get(f"/jobs/{new.id}/").content.decode()
+        assert f"/jobs/{new.id}/" in browser.get(f"/jobs/{job.id}/").content.decode()
+
+    def test_twice_with_the_same_form_makes_one_job(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+
+        answers = [browser.post(f"/jobs/{job.id}/again/", {"idempotency_key": "form-1"}) for _ in range(2)]
+
+        assert answers[0]["Location"] == answers[1]["Location"]
+        assert Job.objects.count() == 2
+
+    def test_takes_other_settings_from_a_form_that_begins_with_the_jobs_own(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        job = adapted.submit(rich, values={"scale": "2", "seed": "7"})
+
+        page = browser.get(f"/?operation=upscale&from={job.id}").content.decode()
+        browser.post(f"/jobs/{job.id}/again/", {"operation": "upscale", "scale": "4", "seed": "7"})
+
+        assert f'action="/jobs/{job.id}/again/"' in page
+        assert 'value="7"' in page
+        assert 'value="2" data-grows="4" checked' in page
+        assert Job.objects.get(parent=job).params["scale"] == 4
+
+    def test_can_do_something_else_with_the_photo(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+
+        browser.post(f"/jobs/{job.id}/again/", {"operation": "enhance", "strength": "0.7"})
+
+        assert Job.objects.get(parent=job).operation == "enhance"
+
+    def test_shows_the_form_again_when_something_is_wrong(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+
+        answer = browser.post(f"/jobs/{job.id}/again/", {"operation": "upscale", "scale": "3"})
+
+        assert answer.status_code == 422
+        assert f'action="/jobs/{job.id}/again/"' in answer.content.decode()
+        assert Job.objects.count() == 1
+
+    def test_says_on_the_jobs_page_that_the_photo_is_gone(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+        adapted.images.delete_job(job.id)
+
+        answer = browser.post(f"/jobs/{job.id}/again/")
+
+        assert answer.status_code == 404
+        assert "The image is no longer stored." in answer.content.decode()
+
+    def test_says_when_credits_are_short_and_where_to_look(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        job = adapted.submit(rich)
+        billing.services.hold(account=rich, credits=billing.services.balance(rich).available, reference="x", now=NOW)
+
+        answer = browser.post(f"/jobs/{job.id}/again/")
+
+        assert answer.status_code == 402
+        assert "/account/credits/" in answer.content.decode().split("<main")[1]
+
+    def test_is_nothing_a_stranger_can_do(self, strangers_browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+
+        assert strangers_browser.post(f"/jobs/{job.id}/again/").status_code == 404
+        assert strangers_browser.get(f"/?from={job.id}").status_code == 404
+        assert Job.objects.count() == 1
+
+
+class TestAThumbnail:
+    def test_is_the_last_preview_kept_by_the_browser_for_its_version(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        job = adapted.submit(rich)
+        preview_of(adapted, job, b"jpeg")
+        version = adapted.state(job).version
+
+        answer = browser.get(f"/jobs/{job.id}/thumbnail.jpg?v={version}")
+        unversioned = browser.get(f"/jobs/{job.id}/thumbnail.jpg")
+
+        assert (answer.content, answer["Content-Type"]) == (b"jpeg", "image/jpeg")
+        assert answer["Cache-Control"] == "private, max-age=604800, immutable"
+        assert unversioned["Cache-Control"] == "private, no-cache"
+
+    def test_outlives_the_work(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+        preview_of(adapted, job, b"jpeg")
+        state, version = adapted.states.read(job.id)
+        done = state.complete(now=NOW, output=job.input, engine={}, timings={})
+        adapted.states.write(done, expected=version)
+
+        assert browser.get(f"/jobs/{job.id}/thumbnail.jpg").content == b"jpeg"
+
+    def test_is_a_neutral_picture_where_there_is_none(self, browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+
+        waiting = browser.get(f"/jobs/{job.id}/thumbnail.jpg")
+        adapted.states.delete([job.id])
+        forgotten = browser.get(f"/jobs/{job.id}/thumbnail.jpg")
+
+        assert waiting["Location"] == forgotten["Location"] == "/static/no-picture.svg"
+
+    def test_is_not_there_for_anybody_else(self, strangers_browser: Client, adapted: World, rich: Account) -> None:
+        job = adapted.submit(rich)
+        preview_of(adapted, job, b"jpeg")
+
+        assert strangers_browser.get(f"/jobs/{job.id}/thumbnail.jpg").status_code == 404
+
+
+def preview_of(world: World, job: Job, preview: bytes) -> None:
+    """Let a worker show what it has made so far."""
+    begin(world, job)
+    state, version = world.states.read(job.id)
+    seen = state.report(now=NOW, lease=timedelta(seconds=60), stage=Stage.INFERRING, fraction=0.5, preview=preview)
+    world.states.write(seen, expected=version)
+
+
 class TestTheList:
     def test_is_empty_at_first_and_says_how_to_begin(self, browser: Client) -> None:
         assert b"No jobs yet" in browser.get("/jobs/").content
@@ -289,6 +420,47 @@ class TestTheList:
         assert second.count("data-job=") == 2
         assert "cut.png" not in first + second
         assert "No job fits." in none
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("text=HOLI", {"holiday.png"}),
+            ("since=2026-03-02", {"later.png"}),
+            ("until=2026-03-01", {"holiday.png"}),
+            ("since=2026-03-01&until=2026-03-02", {"holiday.png", "later.png"}),
+            # What makes no sense filters nothing.
+            ("since=yesterday&until=9999-12-31&status=odd&operation=odd&text=%00", {"holiday.png", "later.png"}),
+        ],
+    )
+    def test_filters_by_name_and_day(
+        self, browser: Client, adapted: World, rich: Account, query: str, found: set[str]
+    ) -> None:
+        adapted.submit(rich)
+        adapted.clock.pass_(days=1)
+        adapted.submit(rich, filename="later.png")
+
+        page = browser.get(f"/jobs/?{query}").content.decode()
+
+        assert {name for name in ("holiday.png", "later.png") if f"<strong>{name}</strong>" in page} == found
+
+    def test_signs_no_links(
+        self, browser: Client, adapted: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        adapted.runner.run(adapted.submit(rich).id)
+
+        page = browser.get("/jobs/").content.decode()
+
+        assert "/memory/" not in page
+        assert "/files/" not in page
+        assert "thumbnail.jpg?v=" in page
+
+
+class TestTheMenu:
+    def test_says_which_page_this_is(self, browser: Client) -> None:
+        assert '<a href="/jobs/" aria-current="page">' in browser.get("/jobs/").content.decode()
+
+    def test_shows_the_admin_to_staff_only(self, browser: Client, alice: User) -> None:
+        assert ">Admin</a>" not in browser.get("/").content.decode()
 
 
 class TestAFile:

@@ -17,7 +17,7 @@ from tests.running_site import ROOT, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, Download, Page
+    from playwright.sync_api import Browser, BrowserContext, Download, Page, Route
 
     from tests.running_site import RunningSite
 
@@ -52,16 +52,40 @@ def small_photo(tmp_path: Path) -> Path:
     return path
 
 
-def watch_status(page: Page) -> None:
-    """Note every text that the status line shows, from the first moment on."""
-    page.add_init_script("""
+def watch_state(page: Page) -> None:
+    """Note every text that a card's state shows, from now on."""
+    page.evaluate("""
         window.seen = [];
-        document.addEventListener("DOMContentLoaded", () => {
-            const line = document.querySelector(".line");
-            if (line) new MutationObserver(() => window.seen.push(line.textContent.replace(/\\s+/g, " ").trim()))
-                .observe(line, {subtree: true, childList: true, characterData: true});
-        });
+        new MutationObserver(() => {
+            const text = document.querySelector(".card .state").textContent;
+            if (text !== window.seen.at(-1)) window.seen.push(text);
+        }).observe(document.getElementById("cards"), {subtree: true, childList: true, characterData: true});
     """)
+
+
+def drop(page: Page, *photos: Path) -> None:
+    """A real drop, as from a file manager."""
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const [name, bytes] of files) {
+                transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/jpeg"}));
+            }
+            return transfer;
+        }""",
+        [[photo.name, list(photo.read_bytes())] for photo in photos],
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+
+def choose(page: Page, *photos: Path) -> None:
+    page.locator("#image").set_input_files(list(photos))
+
+
+def open_job(page: Page) -> None:
+    """Go from a card to its job's page."""
+    page.locator(".card .open").click(timeout=LONG)
+    page.wait_for_url("**/jobs/*/")
 
 
 def listen(page: Page) -> list[str]:
@@ -83,79 +107,143 @@ def wait_to_hear(page: Page, heard: list[str], text: str) -> None:
 
 class TestTheMainJob:
     def test_drop_watch_see_and_download(self, page: Page, site: RunningSite, photo: Path) -> None:
-        watch_status(page)
         page.goto(site.url)
-        # A real drop, as from a file manager.
-        transfer = page.evaluate_handle(
-            """async (bytes) => {
-                const transfer = new DataTransfer();
-                transfer.items.add(new File([new Uint8Array(bytes)], "astronaut.jpg", {type: "image/jpeg"}));
-                return transfer;
-            }""",
-            list(photo.read_bytes()),
-        )
-        page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
-        expect(page.locator("#chosen")).to_be_visible()
-        expect(page.locator("#chosen-facts")).to_contain_text("512 × 512")
+        watch_state(page)
+        drop(page, photo)
+        card = page.locator(".card")
+        expect(card.locator(".facts")).to_contain_text("512 × 512")
+        expect(page.locator("#price")).to_have_text("3 credits for 1 photo")
         page.get_by_role("button", name="Upscale").click()
-        page.wait_for_url("**/jobs/*/")
-        expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=LONG)
+        expect(card.get_by_role("link", name="Download")).to_be_visible(timeout=LONG)
 
         seen: list[str] = page.evaluate("window.seen")
-        percentages = [int(text.split()[-2]) for text in seen if text.endswith("%")]
+        percentages = [int(text.split()[-2]) for text in seen if text.startswith("inferring")]
         assert len(set(percentages)) >= 2, seen
         assert percentages == sorted(percentages)
-        assert any("inferring" in text for text in seen)
-        page.wait_for_function("document.getElementById('result').naturalWidth === 2048", timeout=LONG)
-        expect(page.locator("#result-facts")).to_contain_text("2048 × 2048")
         with page.expect_download() as download:
-            page.get_by_role("button", name="Download").click()
+            card.get_by_role("link", name="Download").click()
         assert downloaded(download.value).size == (2048, 2048)
         assert download.value.suggested_filename == "astronaut-upscale.jpg"
+        open_job(page)
+        page.wait_for_function("document.getElementById('result').naturalWidth === 2048", timeout=LONG)
+        expect(page.locator("#result-facts")).to_contain_text("2048 × 2048")
+        expect(page.locator("#controls")).to_be_visible()
         take_screenshot(page)
 
     def test_remove_the_background(self, page: Page, site: RunningSite, photo: Path) -> None:
         page.get_by_role("link", name="Remove background").click()
-        page.get_by_label("Photo", exact=True).set_input_files(photo)
+        choose(page, photo)
         page.get_by_role("button", name="Remove background").click()
-        expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=LONG)
 
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download").click()
+        with page.expect_download(timeout=LONG) as download:
+            page.locator(".card .download").click(timeout=LONG)
         alpha = downloaded(download.value).getchannel("A")
         assert alpha.getpixel((256, 350)) > 230  # the suit
         assert alpha.getpixel((350, 20)) < 25  # beside the head
+
+
+class TestSeveralPhotos:
+    def test_are_sent_together_and_one_that_is_none_stops_no_other(
+        self, page: Page, site: RunningSite, tmp_path: Path, small_photo: Path, complaints: list[str]
+    ) -> None:
+        no_photo = tmp_path / "photo.png"
+        no_photo.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+        other = tmp_path / "other.jpg"
+        other.write_bytes(small_photo.read_bytes())
+        page.get_by_role("link", name="Remove background").click()
+        drop(page, small_photo, no_photo)
+        choose(page, other)
+        expect(page.locator("#price")).to_have_text("2 credits for 2 photos, 1 whose size this browser cannot read")
+
+        page.get_by_role("button", name="Remove background: 3 photos").click()
+
+        expect(page.locator(".card[data-state=done]")).to_have_count(2, timeout=LONG)
+        refused = page.locator(".card[data-state=refused]")
+        expect(refused.locator(".reason")).to_contain_text("not an image we can read")
+        expect(page.get_by_role("button", name="Download all")).to_be_visible()
+        refused.get_by_role("button", name="Remove").click()
+        expect(page.locator(".card")).to_have_count(2)
+        # The browser itself notes every answer of 415 in the console.
+        complaints.clear()
+
+    def test_may_be_pasted(self, page: Page, site: RunningSite, small_photo: Path) -> None:
+        page.evaluate(
+            """(bytes) => {
+                const clipboardData = new DataTransfer();
+                clipboardData.items.add(new File([new Uint8Array(bytes)], "image.png", {type: "image/png"}));
+                document.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
+            }""",
+            list(small_photo.read_bytes()),
+        )
+
+        expect(page.locator(".card .name")).to_have_text("image.png")
+
+    def test_stay_when_another_operation_is_chosen_and_its_price_is_shown(
+        self, page: Page, site: RunningSite, small_photo: Path
+    ) -> None:
+        choose(page, small_photo)
+        expect(page.locator("#price")).to_have_text("2 credits for 1 photo")
+
+        page.get_by_role("link", name="Remove background").click()
+
+        expect(page.locator("#price")).to_have_text("1 credit for 1 photo")
+        expect(page.locator(".card")).to_have_count(1)
+        expect(page.get_by_label("Background colour", exact=True)).to_be_visible()
+
+
+class TestAnUploadThatBreaks:
+    def test_is_tried_again_as_the_same_request_and_makes_one_job(
+        self, page: Page, site: RunningSite, small_photo: Path, complaints: list[str]
+    ) -> None:
+        keys = []
+
+        def lose_the_first_answer(route: Route) -> None:
+            keys.append(route.request.headers["idempotency-key"])
+            if len(keys) == 1:
+                # The site takes the photo, and nobody hears of it.
+                route.fetch()
+                route.abort()
+                return
+            route.continue_()
+
+        page.route("**/api/v1/images/upscale", lose_the_first_answer)
+        choose(page, small_photo)
+        before = count_jobs(site)
+        page.get_by_role("button", name="Upscale").click()
+        expect(page.locator(".card .reason")).to_contain_text("nothing is done or charged twice")
+
+        page.get_by_role("button", name="Try again").click()
+
+        expect(page.locator(".card[data-state=done]")).to_be_visible(timeout=LONG)
+        assert keys[0] == keys[1]
+        assert count_jobs(site) == before + 1
+        complaints.clear()
 
 
 class TestAJobThatIsCancelled:
     def test_says_so_and_offers_no_download(self, page: Page, site: RunningSite, tmp_path: Path) -> None:
         path = tmp_path / "large.jpg"
         Image.fromarray(data.astronaut()).resize((900, 900)).save(path, "JPEG")
-        page.get_by_label("Photo", exact=True).set_input_files(path)
+        choose(page, path)
         page.get_by_role("button", name="Upscale").click()
-        page.wait_for_url("**/jobs/*/")
+        open_job(page)
 
         page.get_by_role("button", name="Cancel").click()
 
         expect(page.locator("[data-show=status]")).to_have_text("cancelled", timeout=LONG)
-        expect(page.get_by_role("button", name="Download")).to_be_hidden()
+        expect(page.locator("#download")).to_be_hidden()
         expect(page.get_by_text("There is no result.")).to_be_visible()
 
-
-class TestAFileThatIsNoPhoto:
-    def test_is_refused_in_a_sentence_on_the_same_page(
-        self, page: Page, site: RunningSite, tmp_path: Path, complaints: list[str]
-    ) -> None:
-        path = tmp_path / "photo.png"
-        path.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
-        page.get_by_label("Photo", exact=True).set_input_files(path)
-
+    def test_may_be_cancelled_on_its_card(self, page: Page, site: RunningSite, tmp_path: Path) -> None:
+        path = tmp_path / "large.jpg"
+        Image.fromarray(data.astronaut()).resize((900, 900)).save(path, "JPEG")
+        choose(page, path)
         page.get_by_role("button", name="Upscale").click()
+        expect(page.locator(".card .open")).to_be_visible(timeout=LONG)
 
-        expect(page.get_by_role("alert")).to_contain_text("not an image we can read")
-        expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
-        # The browser itself notes every answer of 400 in the console.
-        complaints.clear()
+        page.get_by_role("button", name="Cancel").click()
+
+        expect(page.locator(".card .state")).to_have_text("Cancelled, not charged", timeout=LONG)
 
 
 class TestAParameterThatIsWrong:
@@ -163,8 +251,8 @@ class TestAParameterThatIsWrong:
         self, page: Page, site: RunningSite, small_photo: Path, complaints: list[str]
     ) -> None:
         page.get_by_role("link", name="Remove background").click()
-        page.get_by_label("Photo", exact=True).set_input_files(small_photo)
-        color, engine = page.get_by_label("Background colour"), page.get_by_label("Engine", exact=True)
+        choose(page, small_photo)
+        color, engine = page.get_by_label("Background colour", exact=True), page.get_by_label("Engine", exact=True)
         color.fill("reddish")
         page.get_by_text("More settings").click()
         engine.fill("No Such")
@@ -182,21 +270,77 @@ class TestAParameterThatIsWrong:
         color.fill("#ff0000")
         engine.fill("auto")
         page.get_by_role("button", name="Remove background").click()
-        page.wait_for_url("**/jobs/*/")
+        expect(page.locator(".card[data-state=done]")).to_be_visible(timeout=LONG)
         # The browser itself notes every answer of 422 in the console.
         complaints.clear()
 
 
 class TestASignInThatHasEnded:
     def test_is_said_when_a_photo_is_sent(
-        self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path
+        self, page: Page, context: BrowserContext, site: RunningSite, small_photo: Path, complaints: list[str]
     ) -> None:
-        page.get_by_label("Photo", exact=True).set_input_files(small_photo)
+        choose(page, small_photo)
         context.clear_cookies(name="sessionid")
 
         page.get_by_role("button", name="Upscale").click()
 
-        expect(page.get_by_role("alert")).to_contain_text("Your sign-in has ended")
+        expect(page.locator(".card .reason")).to_contain_text("Your sign-in has ended")
+        complaints.clear()
+
+
+class TestRunningAgain:
+    def test_changes_one_setting_and_leads_back_to_the_first_job(
+        self, page: Page, site: RunningSite, small_photo: Path
+    ) -> None:
+        job_id = str(site.submit("upscale", small_photo.read_bytes(), scale="2")["job_id"])
+        site.wait_for(job_id)
+        page.goto(f"{site.url}/jobs/{job_id}/")
+
+        page.get_by_role("link", name="Change settings").click()
+        expect(page.get_by_role("radio", name="2×")).to_be_checked()
+        page.get_by_role("radio", name="4×").check()
+        expect(page.locator("#price")).to_have_text("2 credits for 1 photo")
+        page.get_by_role("button", name="Upscale").click()
+
+        expect(page.locator("#result-facts")).to_contain_text("384 × 256", timeout=LONG)
+        page.get_by_role("link", name="an earlier job").click()
+        page.wait_for_url(f"**/jobs/{job_id}/")
+        expect(page.locator(".children a")).to_have_count(1)
+
+
+class TestTheComparison:
+    def test_moves_and_zooms_by_keyboard_alone(self, page: Page, site: RunningSite, small_photo: Path) -> None:
+        job_id = str(site.submit("upscale", small_photo.read_bytes())["job_id"])
+        site.wait_for(job_id)
+        page.goto(f"{site.url}/jobs/{job_id}/")
+        split = page.get_by_label("Compare")
+
+        split.focus()
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+        expect(split).to_have_attribute("aria-valuetext", "60 % before, 40 % after")
+        page.locator("#stage").focus()
+        page.keyboard.press("+")
+        page.keyboard.press("+")
+
+        expect(page.locator("#zoom-level")).to_have_text("225 %")
+        # Of both, or they would not be of the same place.
+        before, after = (page.locator(f"#{side} img").get_attribute("style") for side in ("before", "after"))
+        assert before == after
+        assert "scale(2.25)" in str(before)
+        page.get_by_role("button", name="Fit").click()
+        expect(page.locator("#zoom-level")).to_have_text("100 %")
+
+    def test_shows_what_is_transparent_and_no_chequerboard_elsewhere(
+        self, page: Page, site: RunningSite, small_photo: Path
+    ) -> None:
+        for path, see_through in (("background/remove", True), ("upscale", False)):
+            job_id = str(site.submit(path, small_photo.read_bytes())["job_id"])
+            site.wait_for(job_id)
+            page.goto(f"{site.url}/jobs/{job_id}/")
+            expect(page.locator("#controls")).to_be_visible()
+
+            assert page.locator("#after").evaluate("side => side.classList.contains('see-through')") is see_through
 
 
 class TestTheList:
@@ -235,12 +379,13 @@ class TestTheList:
         site.wait_for(job_id)
         page.goto(f"{site.url}/jobs/")
 
+        page.get_by_label("Name").fill("CUT")
         page.get_by_label("Operation").select_option("background_remove")
         page.get_by_label("Status").select_option("completed")
         page.get_by_role("button", name="Show").click()
 
         expect(page.locator(f"[data-job='{job_id}']")).to_be_visible()
-        expect(page.get_by_text("Upscale ·")).to_have_count(0)
+        expect(page.locator(".jobs").get_by_text("Upscale ·")).to_have_count(0)
 
     def test_tells_only_of_new_jobs_that_fit_its_filter(self, page: Page, site: RunningSite, small_photo: Path) -> None:
         heard = listen(page)
@@ -277,7 +422,8 @@ class TestWithoutScripts:
         context = chromium.new_context(java_script_enabled=False)
         page = context.new_page()
         sign_in(page, site)
-        page.get_by_label("Photo", exact=True).set_input_files(small_photo)
+        expect(page.get_by_text("Choose photos")).to_be_hidden()
+        page.locator("#image").set_input_files(small_photo)
         page.get_by_role("button", name="Upscale").click()
 
         # The page reloads itself until the job is over.
@@ -314,12 +460,12 @@ class TestEveryPage:
         page = context.new_page()
         sign_in(page, site)
 
-        widths = {}
+        beyond = {}
         for path in ("/", "/?operation=background_remove", "/jobs/", "/account/", "/account/credits/", "/nowhere"):
             page.goto(site.url + path)
-            widths[path] = page.evaluate("document.documentElement.scrollWidth")
+            beyond[path] = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
-        assert set(widths.values()) == {360}, widths
+        assert set(beyond.values()) == {0}, beyond
         context.close()
 
     def test_can_be_used_by_keyboard_alone(self, page: Page, site: RunningSite) -> None:
@@ -330,7 +476,11 @@ class TestEveryPage:
             page.keyboard.press("Tab")
             reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
 
-        assert {"image", "field-scale", "start", "Jobs", "Sign out"} <= set(reached)
+        assert {"image", "field-scale-4", "start", "History", "Sign out"} <= set(reached)
+
+
+def count_jobs(site: RunningSite) -> int:
+    return int(site.python("from jobs.models import Job; print(Job.objects.count())"))
 
 
 def downloaded(download: Download) -> Image.Image:

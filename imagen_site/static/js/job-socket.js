@@ -2,7 +2,7 @@
 "use strict";
 
 // `path` is asked for each time: what a page wants to hear of may change while the connection is away.
-function followJobs(path, { onJob, onConnection }) {
+function followJobs(path, onJob) {
   const newest = new Map();
   // Told by the server: nobody is signed in, or there is no such job. Asking again would not help.
   const final = new Set([4401, 4404]);
@@ -14,7 +14,7 @@ function followJobs(path, { onJob, onConnection }) {
     socket = new WebSocket(new URL(path(), window.location.href.replace(/^http/, "ws")));
     socket.addEventListener("open", () => {
       delay = 500;
-      onConnection(true);
+      showConnection(true);
     });
     socket.addEventListener("message", (event) => {
       const job = JSON.parse(event.data);
@@ -24,7 +24,7 @@ function followJobs(path, { onJob, onConnection }) {
     });
     socket.addEventListener("close", (event) => {
       if (stopped || final.has(event.code)) return;
-      onConnection(false);
+      showConnection(false);
       window.setTimeout(open, delay * (0.5 + Math.random()));
       delay = Math.min(delay * 2, 10000);
     });
@@ -48,5 +48,31 @@ function showStatus(root, job) {
   find("stage").textContent = working ? job.stage : "";
   find("percent").textContent = working ? `${job.progress} %` : "";
   find("progress").value = job.progress;
-  find("progress").hidden = over(job);
+  find("progress").classList.toggle("over", over(job));
+}
+
+// What is worth reading out: each change of status, and the work by quarters.
+function announcer() {
+  const said = new Map();
+  return (job, name) => {
+    const line = job.status === "processing" ? `${25 * Math.floor(job.progress / 25)} percent` : job.status;
+    if (said.get(job.job_id) === line) return;
+    said.set(job.job_id, line);
+    document.getElementById("announce").textContent = `${name}: ${line}`;
+  };
+}
+
+// Signed links end after an hour: a page that stood open longer asks for a fresh one at the click.
+function keepFresh(link, jobId) {
+  const OLD = 50 * 60 * 1000;
+  let since = Date.now();
+  link.addEventListener("click", async (event) => {
+    if (Date.now() - since < OLD) return;
+    event.preventDefault();
+    const answer = await fetch(`/api/v1/jobs/${jobId()}`, { headers: { Accept: "application/json" } });
+    const job = await answer.json();
+    link.href = job.output.url;
+    since = Date.now();
+    link.click();
+  });
 }

@@ -1,25 +1,57 @@
-// One job, live.
+// One job, live: its status, the picture while it is made, then the comparison.
 "use strict";
 
 const root = document.getElementById("job");
 const byId = (id) => document.getElementById(id);
+const photo = document.querySelector("#before img");
+const result = byId("result");
 
-function showResult(job) {
-  const picture = byId("result");
-  if (job.output && job.output.url) {
-    // Every message has a freshly signed link: take one of them, or the browser would load the picture again.
-    if (!byId("download").hasAttribute("href")) {
-      picture.src = job.output.url;
-      byId("download").href = job.output.url;
-    }
-    byId("download").hidden = false;
-    byId("result-facts").textContent = `After: ${job.output.width} × ${job.output.height}, ${(job.output.bytes / 1048576).toFixed(1)} MB`;
-  } else if (job.preview) {
-    picture.src = job.preview;
+// Resolves when the picture can be drawn; null for one that this browser cannot show.
+const drawn = (picture) => picture.decode().then(() => picture, () => (picture.naturalWidth ? picture : null));
+
+async function showComparison() {
+  const before = photo ? await drawn(photo) : null;
+  const after = await drawn(result);
+  if (!after) return;
+  if (photo && !before) {
+    photo.hidden = true;
+    byId("waiting").textContent = "This browser cannot show the photo itself, only the result.";
+    byId("waiting").hidden = false;
   }
-  picture.hidden = !(job.preview || job.output);
-  byId("waiting").hidden = !picture.hidden;
-  if (over(job) && !job.output) byId("waiting").textContent = "There is no result.";
+  compare(before, after);
+  startZoom();
+}
+
+async function showOutput(job) {
+  // Every message has a freshly signed link: take one of them, or the browser would load the picture again.
+  if (byId("download").hasAttribute("href")) return;
+  byId("download").href = job.output.url;
+  byId("download").hidden = false;
+  byId("result-facts").textContent = `After: ${job.output.width} × ${job.output.height}, ${(job.output.bytes / 1048576).toFixed(1)} MB`;
+  const picture = new Image();
+  picture.src = job.output.url;
+  await drawn(picture);
+  result.src = job.output.url;
+  result.hidden = false;
+  byId("waiting").hidden = true;
+  await showComparison();
+}
+
+function showPicture(job) {
+  if (job.output && job.output.url) {
+    showOutput(job);
+    return;
+  }
+  if (job.preview) {
+    result.src = job.preview;
+    result.hidden = false;
+    byId("waiting").hidden = true;
+  }
+  if (!over(job)) return;
+  result.hidden = true;
+  byId("viewer").dataset.state = "none";
+  byId("waiting").textContent = "There is no result.";
+  byId("waiting").hidden = false;
 }
 
 function showEngine(job) {
@@ -28,26 +60,25 @@ function showEngine(job) {
   byId("weights").textContent = job.engine.weights_sha256;
   const warnings = job.engine.warnings || [];
   byId("warnings").replaceChildren(...warnings.map((text) => {
-    const line = document.createElement("li");
-    line.textContent = text;
-    return line;
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
   }));
   byId("warnings").hidden = warnings.length === 0;
 }
 
+keepFresh(byId("download"), () => root.dataset.id);
+if (byId("viewer").dataset.state === "done") showComparison();
 if (root.dataset.over !== "true") {
-  const stop = followJobs(() => root.dataset.socket, {
-    onConnection: (there) => {
-      byId("connection").hidden = there;
-    },
-    onJob: (job) => {
-      showStatus(root, job);
-      showResult(job);
-      showEngine(job);
-      byId("problem").hidden = !job.error;
-      byId("problem").textContent = job.error ? job.error.message : "";
-      byId("cancel").hidden = over(job);
-      if (over(job)) stop();
-    },
+  const announce = announcer();
+  const stop = followJobs(() => root.dataset.socket, (job) => {
+    showStatus(root, job);
+    showPicture(job);
+    showEngine(job);
+    announce(job, "The job");
+    byId("problem").hidden = !job.error;
+    byId("problem").textContent = job.error ? job.error.message : "";
+    byId("cancel").hidden = over(job);
+    if (over(job)) stop();
   });
 }
