@@ -23,7 +23,8 @@ class TestCreditPage:
 
         page = client.get(CREDITS).content.decode()
 
-        assert '<strong id="credits-available">6</strong> to spend, 4 held' in page
+        assert '<strong id="credits-available">6</strong> to spend' in page
+        assert "4 held for jobs" in page
         assert "job-1" in page
         assert "Bought &lt;10&gt; credits" in page
 

@@ -359,7 +359,7 @@ class TestAThumbnail:
         job = adapted.submit(rich)
         preview_of(adapted, job, b"jpeg")
         state, version = adapted.states.read(job.id)
-        done = state.complete(now=NOW, output=job.input, engine={}, timings={})
+        done = state.complete(now=NOW, output=job.input, engine={}, timings={}, preview=b"jpeg")
         adapted.states.write(done, expected=version)
 
         assert browser.get(f"/jobs/{job.id}/thumbnail.jpg").content == b"jpeg"
