@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
 
+from triton_models import colour
 from triton_models import metadata as meta
 from triton_models.errors import ImageTooLarge, ImageTooSmall, InvalidParameter, UnreadableImage
 
@@ -61,9 +61,6 @@ _FULL_CHROMA_QUALITY = 90
 # 1 is a third of the time of Pillow's default of 6, for files about a tenth larger.
 _PNG_COMPRESSION = 1
 WHITE = (255, 255, 255)
-
-# Where an ICC profile's header says when it was made (ICC.1:2022, 7.2.8).
-_PROFILE_DATE = slice(24, 36)
 
 _PREVIEW_BYTES = 16 * 1024
 PREVIEW_SIDE = 384
@@ -144,7 +141,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Picture:
             image.load()
             metadata = meta.read(image)
             upright = ImageOps.exif_transpose(image)
-            return _normalise(upright, _FORMATS[str(image.format)], metadata)
+            return _normalise(upright, colour.profile_of(image, data), _FORMATS[str(image.format)], metadata)
         except _UNREADABLE as error:
             raise UnreadableImage(
                 f"The image could not be decoded; it may be damaged or incomplete ({error})."
@@ -179,16 +176,14 @@ def _megapixels(pixels: int) -> str:
     return f"{pixels / 1e6:.4g}"
 
 
-def _normalise(image: PillowImage, source_format: str, metadata: meta.Metadata) -> Picture:
-    profile = image.info.get("icc_profile")
+def _normalise(image: PillowImage, profile: bytes | None, source_format: str, metadata: meta.Metadata) -> Picture:
     image = _eight_bits(image)
     alpha = _alpha(image)
-    colour = _opaque(image)
-    gray = colour.mode == "L"
+    opaque = _opaque(image)
     return Picture(
-        rgb=np.asarray(_to_srgb(colour, profile)),
+        rgb=np.asarray(colour.to_srgb(opaque, profile)),
         alpha=alpha,
-        gray=gray,
+        gray=opaque.mode == "L",
         format=source_format,
         metadata=metadata,
     )
@@ -243,54 +238,6 @@ def _opaque(image: PillowImage) -> PillowImage:
     if image.mode == "RGBA":
         return Image.merge("RGB", image.split()[:3])
     return image
-
-
-def _to_srgb(image: PillowImage, profile: bytes | None) -> PillowImage:
-    converted = _through_profile(image, profile)
-    return converted if converted.mode == "RGB" else converted.convert("RGB")
-
-
-def _through_profile(image: PillowImage, profile: bytes | None) -> PillowImage:
-    try:
-        source: Any = ImageCms.createProfile("LAB") if image.mode == "LAB" else None
-        if source is None and profile:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source is None:
-            return image
-        transform = ImageCms.buildTransform(
-            source,
-            _srgb_profile(),
-            image.mode,
-            "RGB",
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        if image.mode == "RGB" and _changes_nothing(transform):
-            return image
-        return ImageCms.applyTransform(image, transform) or image
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        # A broken profile, or one for another kind of pixels: what everybody else does is to take it for sRGB.
-        return image
-
-
-def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
-    # Cameras write a dozen variants of sRGB; a round trip through one would cost a second and a rounding error.
-    ramp = np.linspace(0, 255, 9).astype(np.uint8)
-    probe = np.stack(np.meshgrid(ramp, ramp, ramp), axis=-1).reshape(27, 27, 3)
-    seen = np.asarray(ImageCms.applyTransform(Image.fromarray(probe), transform))
-    return bool(np.abs(seen.astype(int) - probe).max() <= 1)
-
-
-@lru_cache(maxsize=1)
-def _srgb_profile() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@lru_cache(maxsize=1)
-def _srgb_bytes() -> bytes:
-    # The profile carries the time it was made: left in, the same request would give other bytes after a restart.
-    made = _srgb_profile().tobytes()
-    return made[: _PROFILE_DATE.start] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + made[_PROFILE_DATE.stop :]
 
 
 def encode(
@@ -374,7 +321,7 @@ def _attachments(picture: Picture, chosen: str, policy: str) -> dict[str, Any]:
         # An RGB profile on gray pixels is against the specifications; PNG has a chunk that says the same.
         chunks.add(b"sRGB", bytes([ImageCms.Intent.RELATIVE_COLORIMETRIC]))
     else:
-        attached["icc_profile"] = _srgb_bytes()
+        attached["icc_profile"] = colour.srgb_bytes()
     if chosen != "png":
         return attached | ({"xmp": xmp} if xmp else {})
     if xmp:

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from triton_models.tests.pictures import encoded
-from triton_models.tests.profiles import ADOBE_RGB, DISPLAY_P3
+from triton_models.tests.profiles import ADOBE_RGB, DISPLAY_P3, WIDE, WIDE_HLG, WIDE_PQ, Space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,10 +155,27 @@ def _saved(image: Image.Image, format_: str, exif: Image.Exif, **options: Any) -
     return encoded(image, format_, exif=exif.tobytes(), **options)
 
 
-def _wide(format_: str, space: Any) -> Callable[[np.ndarray, Image.Exif], bytes]:
+def _wide(format_: str, space: Space) -> Callable[[np.ndarray, Image.Exif], bytes]:
     def write(pixels: np.ndarray, exif: Image.Exif) -> bytes:
         values = np.rint(space.pixels_of(pixels[..., :3] / 255) * 255).astype(np.uint8)
         return _saved(Image.fromarray(values), format_, exif, icc_profile=space.profile())
+
+    return write
+
+
+def _by_code_points(format_: str, space: Space) -> Callable[[np.ndarray, Image.Exif], bytes]:
+    """Say the colours with three numbers (ITU-T H.273) instead of a profile."""
+    primaries, transfer = CODE_POINTS[space]
+
+    def write(pixels: np.ndarray, exif: Image.Exif) -> bytes:
+        image = Image.fromarray(np.rint(space.pixels_of(pixels[..., :3] / 255) * 255).astype(np.uint8))
+        if format_ == "HEIF":
+            return _saved(image, format_, exif, color_primaries=primaries, transfer_characteristics=transfer)
+        whole = _saved(image, format_, exif)
+        if format_ == "PNG":
+            return whole[:33] + _chunk(b"cICP", bytes([primaries, transfer, 0, 1])) + whole[33:]
+        said = whole.index(b"colrnclx") + 8
+        return whole[:said] + struct.pack(">HH", primaries, transfer) + whole[said + 4 :]
 
     return write
 
@@ -235,6 +252,7 @@ def _gif_with_a_hole(pixels: np.ndarray, exif: Image.Exif) -> bytes:
     return _saved(Image.fromarray(holed), "GIF", exif)
 
 
+CODE_POINTS = {DISPLAY_P3: (12, 13), WIDE: (9, 13), WIDE_PQ: (9, 16), WIDE_HLG: (9, 18)}
 _LOSSY = 2.5
 _GRAYS = gray_of(COLOURS)
 _HOLED = tuple(255 * (alpha >= 100) for alpha in ALPHAS)
@@ -265,6 +283,16 @@ KINDS = (
             ("AVIF", _LOSSY),
         )
         for space in (DISPLAY_P3, ADOBE_RGB)
+    ),
+    *(
+        # Eight bits of a high dynamic range, a part of which is all this scene needs, are coarse.
+        Kind(
+            f"{f.lower()} {space.name} by code points",
+            _by_code_points(f, space),
+            bound=bound + (space in {WIDE_PQ, WIDE_HLG}),
+        )
+        for f, bound in (("PNG", 1.0), ("HEIF", _LOSSY), ("AVIF", _LOSSY))
+        for space in CODE_POINTS
     ),
     # These two have no place for an orientation.
     Kind("bmp rgb", _plain("BMP", "RGB"), turns=False),

@@ -31,6 +31,22 @@ def _srgb_decode(encoded: np.ndarray) -> np.ndarray:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
+def _pq_encode(light: np.ndarray) -> np.ndarray:
+    # SMPTE ST 2084, with white at 203 of its 10,000 nits (ITU-R BT.2408).
+    power = (light * 203 / 10_000) ** 0.1593017578125
+    return np.asarray(((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375)
+
+
+def _hlg_encode(light: np.ndarray) -> np.ndarray:
+    # ITU-R BT.2100, table 5, for a display of 1,000 nits with white at 203.
+    scene = (light * 203 / 1000) ** (1 / 1.2)
+    return np.where(
+        scene <= 1 / 12,
+        np.sqrt(3 * scene),
+        0.17883277 * np.log(12 * np.maximum(scene, 1 / 12) - 0.28466892) + 0.55991073,
+    )
+
+
 @dataclass(frozen=True)
 class Space:
     """primaries: x and y of red, green and blue; white is D65. curve: the parameters of an ICC parametric curve."""
@@ -38,7 +54,7 @@ class Space:
     name: str
     primaries: tuple[tuple[float, float], ...]
     encode: Callable[[np.ndarray], np.ndarray]
-    curve: tuple[float, ...]
+    curve: tuple[float, ...] = ()
 
     @property
     def to_xyz(self) -> np.ndarray:
@@ -93,3 +109,7 @@ ADOBE_RGB = Space(
     lambda linear: np.asarray(linear ** (1 / _ADOBE_GAMMA)),
     (_ADOBE_GAMMA,),
 )
+_BT_2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
+WIDE = Space("BT.2020", _BT_2020, _srgb_encode)
+WIDE_PQ = Space("BT.2020 PQ", _BT_2020, _pq_encode)
+WIDE_HLG = Space("BT.2020 HLG", _BT_2020, _hlg_encode)
