@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from triton_models.transparency import spread_colors
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -100,21 +102,3 @@ def working_copy(picture: Picture, size: tuple[int, int]) -> Floats:
     colors = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     alpha = cv2.resize(picture.alpha, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return spread_colors(colors / np.maximum(alpha, 1e-3)[..., None], alpha).clip(0.0, 1.0)
-
-
-def spread_colors(pixels: Floats, alpha: Floats) -> Floats:
-    """
-    Give transparent pixels the colour of the opaque ones around them.
-
-    What lies under full transparency is arbitrary, mostly black, and would be drawn into the edge as a dark rim.
-    pixels: float32 (height, width, 3); alpha: float32 (height, width); both 0 to 1.
-    """
-    result, missing = pixels, alpha <= 0.0
-    for radius in (1, 3, 7):
-        size = (2 * radius + 1,) * 2
-        weight = cv2.blur(alpha, size)[..., None]
-        near = cv2.blur(pixels * alpha[..., None], size) / np.maximum(weight, 1e-6)
-        usable = missing & (weight[..., 0] > 1e-4)
-        result = np.where(usable[..., None], near, result)
-        missing = missing & ~usable
-    return np.asarray(result, np.float32)

@@ -44,7 +44,7 @@ _WHITES = np.array([0.985, 0.925, 0.800], np.float32)
 _SEPIA = np.array([1.10, 0.96, 0.74], np.float32)
 _SEPIA_SHARE = 0.35
 _CONTRAST = 0.35
-_VIGNETTE = 0.42
+_VIGNETTE = 0.36
 _GLOW = 0.22
 _STAIN = 0.05
 _GRAIN = 0.055
@@ -80,10 +80,12 @@ class LightAger:
         seed = _seed_of(picture) if parameters.seed is None else parameters.seed
         layers = lay_print(picture, seed)
         canvas = Canvas.over(picture)
+        # Half the strength is to look old already, not like a photograph under dust.
+        amount = 1 - (1 - strength) ** 1.6
         for strip in canvas.strips(watch.part(0.15, 1.0)):
             before = picture.rgb[strip.inner()].astype(np.float32) / 255
             after = age(before, layers, strip)
-            mixed = before + strength * (after - before)
+            mixed = before + amount * (after - before)
             canvas.fill(strip.inner(), slice(0, picture.width), np.rint(mixed * 255).astype(np.uint8))
         return Outcome(replace(canvas.finished(), gray=False), chosen={"seed": seed})
 

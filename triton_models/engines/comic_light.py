@@ -39,11 +39,14 @@ _INK = np.array([0.055, 0.050, 0.075], np.float32)
 _RATIO = 1.6
 _SHARPENING = 18.0
 _SOFTNESS = 9.0
+# In lightness of 0 to 1: where ink begins in the light, what is black anyway, and how much darker than its
+# surroundings ink must be in the dark.
+_THRESHOLD, _BLACK, _DARKER_THAN_AROUND = 0.42, 0.07, 0.7
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """response: the XDoG before its threshold. colors: smoothed CIELAB, L 0 to 100."""
+    """response: the XDoG, ink where it is below 0. colors: smoothed CIELAB, L 0 to 100."""
 
     response: Field
     colors: Field
@@ -95,7 +98,7 @@ def draw(picture: Picture, line_weight: float, flatness: float, watch: Watch) ->
         watch.report(0.1 + 0.12 * turn)
         if turn == 1:
             light = lab[..., 0] / 100
-    response = xdog(light, sigma=unit * (0.7 + 1.6 * line_weight), watch=watch.part(0.7, 1.0))
+    response = xdog(light, sigma=unit * (0.7 + 1.6 * line_weight), watch=watch.part(0.7, 1.0)) - _threshold(light)
     shape = picture.height, picture.width
     return Drawing(Field.over(response, *shape), Field.over(lab, *shape))
 
@@ -116,10 +119,15 @@ def xdog(light: Floats, *, sigma: float, watch: Watch) -> Floats:
     return _line_blur(difference, along, 3.0 * sigma)
 
 
+def _threshold(light: Floats) -> Floats:
+    """Return where ink begins: lower in the dark, or a night would be one pool of it."""
+    around = cv2.GaussianBlur(light, (0, 0), 0.02 * max(light.shape))
+    return np.asarray((_DARKER_THAN_AROUND * around).clip(_BLACK, _THRESHOLD), np.float32)
+
+
 def ink_of(response: Floats) -> Floats:
     """Return how much ink there is, 0 to 1: the paper's soft threshold."""
-    threshold = 0.42
-    return np.asarray(-np.tanh(_SOFTNESS * np.minimum(response - threshold, 0.0)), np.float32)
+    return np.asarray(-np.tanh(_SOFTNESS * np.minimum(response, 0.0)), np.float32)
 
 
 def paint(lab: Floats, flatness: float) -> Floats:

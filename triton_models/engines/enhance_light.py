@@ -21,6 +21,7 @@ from triton_models.canvas import Canvas
 from triton_models.engines import Outcome, upscale_light
 from triton_models.fields import Field, working_copy, working_size
 from triton_models.tiles import tiles
+from triton_models.transparency import REACH, opaque_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +41,10 @@ _NETWORK_PIXELS = 1_500_000
 _CONTRAST_PIXELS = 400_000
 _MEASURED_PIXELS = 2_000_000
 # Up to here, in levels of 0 to 1, what was measured is texture.
-_NO_NOISE = 1.3 / 255
+_NO_NOISE = 1.5 / 255
 _SEARCH, _WINDOW = 15, 5
-# As far as non-local means look, and beyond that as far as the smoothing of a block's lines reaches.
-_OVERLAP = (_SEARCH + _WINDOW) // 2 + damage.BLOCK
+# As far as non-local means look, beyond that the smoothing of a block's lines, and beyond that the spread of colours.
+_OVERLAP = (_SEARCH + _WINDOW) // 2 + damage.BLOCK + REACH
 _LIGHT_SHARE, _COLOR_SHARE = 0.85, 1.3
 _LEAST_TRUST, _MOST_TRUST = 0.15, 0.6
 _STEP_OF_BAD_JPEG, _BAD_NOISE = 2.0 / 255, 8.0 / 255
@@ -92,10 +93,9 @@ class LightRestorer:
         base = _base(clean)
         canvas = Canvas.over(picture)
         cleaned = 1 - (1 - strength) ** 3
-        for strip in canvas.strips(watch.part(0.9, 1.0), overlap=4):
-            before = picture.rgb[strip.outer()].astype(np.float32) / 255
-            after = clean.rgb[strip.outer()].astype(np.float32) / 255
-            after += change.rows(strip.outer_start, strip.outer_end)
+        for strip in canvas.strips(watch.part(0.9, 1.0), overlap=REACH + 4):
+            before, after = (opaque_pixels(each, (strip.outer(), slice(None))) for each in (picture, clean))
+            after = after + change.rows(strip.outer_start, strip.outer_end)
             mixed = before + cleaned * (after - before)
             mixed = livelier(mixed, base.rows(strip.outer_start, strip.outer_end), strength)
             if picture.gray:
@@ -136,7 +136,8 @@ def measure(picture: Picture) -> Findings:
     high, wide = int(picture.height * shrink), int(picture.width * shrink)
     top, left = (picture.height - high) // 2 // damage.BLOCK * damage.BLOCK, (picture.width - wide) // 2
     left = left // damage.BLOCK * damage.BLOCK
-    light, red, blue = _planes(picture.rgb[top : top + high, left : left + wide])
+    middle = opaque_pixels(picture, (slice(top, top + high), slice(left, left + wide)))
+    light, red, blue = _planes(middle)
     return Findings(
         light=max(0.0, damage.noise(light) - _NO_NOISE),
         color=max(0.0, max(damage.noise(red), damage.noise(blue)) - _NO_NOISE),
@@ -148,7 +149,7 @@ def clean_up(picture: Picture, found: Findings, watch: Watch) -> Picture:
     """Take noise and blocks out of a picture, strip by strip."""
     canvas = Canvas.over(picture)
     for strip in canvas.strips(watch, overlap=_OVERLAP):
-        light, red, blue = _planes(picture.rgb[strip.outer()])
+        light, red, blue = _planes(opaque_pixels(picture, (strip.outer(), slice(None))))
         if found.blocks.step:
             light = damage.without_blocks(light, found.blocks, top=strip.outer_start)
         light = _without_noise(light, _LIGHT_SHARE * found.light)
@@ -158,9 +159,8 @@ def clean_up(picture: Picture, found: Findings, watch: Watch) -> Picture:
     return canvas.finished()
 
 
-def _planes(rgb: NDArray[np.uint8]) -> list[Floats]:
-    """Return light, red and blue difference: float32, 0 to 1."""
-    pixels = rgb.astype(np.float32) / 255
+def _planes(pixels: Floats) -> list[Floats]:
+    """Return light, red and blue difference of sRGB: float32, 0 to 1."""
     return [np.asarray(plane, np.float32) for plane in cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))]
 
 

@@ -21,9 +21,9 @@ from triton_models import weights
 from triton_models.canvas import Canvas
 from triton_models.engines import Outcome
 from triton_models.errors import EngineUnavailable, QualityGate
-from triton_models.fields import spread_colors
 from triton_models.images import Picture
 from triton_models.tiles import tiles
+from triton_models.transparency import opaque_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,13 +145,6 @@ def _reduce(high: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 def has_no_color(rgb: NDArray[np.uint8]) -> bool:
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     return np.array_equal(red, green) and np.array_equal(green, blue)
-
-
-def opaque_pixels(picture: Picture, where: tuple[slice, slice]) -> NDArray[np.float32]:
-    pixels = picture.rgb[where].astype(np.float32) / 255
-    if picture.alpha is None:
-        return pixels
-    return spread_colors(pixels, picture.alpha[where].astype(np.float32) / 255)
 
 
 def _enlarge_plane(plane: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
