@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 from uuid import uuid4
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 from django.utils import timezone
 
 from accounts.errors import AccountError
@@ -41,11 +41,15 @@ def text_up_to(most: int) -> Any:  # noqa: ANN401 - a function for argparse
     return parse
 
 
+class Help(RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """The examples as they are written, and what every command has at the end."""
+
+
 class Command(BaseCommand):
     help = __doc__
 
     def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:  # noqa: ANN401
-        options |= {"epilog": _EXAMPLES, "formatter_class": RawDescriptionHelpFormatter}
+        options |= {"epilog": _EXAMPLES, "formatter_class": Help}
         return super().create_parser(prog_name, subcommand, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
