@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.core.exceptions import ValidationError
 from django.http import HttpResponseRedirect
 from unfold.paginator import InfinitePaginator
@@ -63,9 +64,10 @@ class OperatorAdmin(ModelAdmin):
     """Changes are logged twice: in the admin's own history for people, and as a line of the log without values."""
 
     list_per_page = 50
-    # No COUNT over a long table, neither for its pages nor for a line that says how many rows there are.
+    # No COUNT over a long table: not for its pages, not for how many rows there are, not for each choice of a filter.
     paginator = InfinitePaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
     list_disable_select_all = True
     list_filter_submit = True
 

@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 _LATELY = timedelta(days=30)
 _MAX_GRANT = 1_000_000_000
-# Field, the limit that it stands for, its unit, and what it is counted in.
+# Field, what it is called, the limit that it stands for, its unit, and what it is counted in.
 _LIMITS = (
-    ("max_upload_megabytes", "max_bytes", MEGABYTE, "MB"),
-    ("max_input_megapixels", "max_pixels", MEGAPIXEL, "megapixels"),
-    ("max_output_megapixels", "max_output_pixels", MEGAPIXEL, "megapixels"),
-    ("max_unfinished_jobs", "max_unfinished_jobs", 1, "jobs"),
-    ("max_submits_per_minute", "max_submits_per_minute", 1, "jobs a minute"),
+    ("max_upload_megabytes", "Largest file", "max_bytes", MEGABYTE, "MB"),
+    ("max_input_megapixels", "Largest photo", "max_pixels", MEGAPIXEL, "megapixels"),
+    ("max_output_megapixels", "Largest result", "max_output_pixels", MEGAPIXEL, "megapixels"),
+    ("max_unfinished_jobs", "Unfinished jobs at once", "max_unfinished_jobs", 1, "jobs"),
+    ("max_submits_per_minute", "Submissions", "max_submits_per_minute", 1, "jobs a minute"),
 )
 _WITH_CEILING = {"max_upload_megabytes", "max_input_megapixels", "max_output_megapixels"}
 
@@ -57,13 +57,14 @@ class AccountForm(ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        for field, limit, unit, what in _LIMITS:
+        for field, label, limit, unit, what in _LIMITS:
             if field in self.fields:
+                self.fields[field].label = label
                 self.fields[field].help_text = _help(field, limit, unit, what)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        for field, limit, unit, what in _LIMITS:
+        for field, _, limit, unit, what in _LIMITS:
             highest = getattr(CEILING, limit) // unit
             if field in _WITH_CEILING and (cleaned.get(field) or 0) > highest:
                 self.add_error(field, f"At most {highest:,} {what}: the site and the model server take no more.")

@@ -68,14 +68,14 @@ def _run_again(job: Job, token: str) -> tuple[str, Job]:
 CANCEL = Deed(
     title="Cancel {jobs}?",
     warning="What is being worked on stops, and the credits held for it come back to its account.",
-    confirm="Cancel",
+    confirm="Cancel {jobs}",
     done="cancelled",
     do=_cancel,
 )
 RUN_AGAIN = Deed(
     title="Run {jobs} again?",
     warning="Each becomes a new job with the same photo and parameters. Its own account pays for it, as for any other.",
-    confirm="Run again",
+    confirm="Run {jobs} again",
     done="run again",
     do=_run_again,
 )
@@ -85,15 +85,14 @@ RUN_AGAIN = Deed(
 class JobAdmin(ReadOnlyAdmin):
     list_display = (
         "short_id",
-        "account",
-        "what",
         "state",
+        "what",
+        "account",
         "filename",
         "credits",
         "requested",
         "took",
-        "engine",
-        "error_code",
+        "engine_or_error",
     )
     list_filter = (
         StatusFilter,
@@ -109,7 +108,6 @@ class JobAdmin(ReadOnlyAdmin):
     search_help_text = "Job id or its first eight digits, file name, account or e-mail"
     ordering = ("-requested_at",)
     sortable_by = ("requested",)
-    list_fullwidth = True
     actions = ("cancel", "run_again")
     change_form_template = "admin/jobs/job/change_form.html"
     fieldsets = ()
@@ -163,9 +161,9 @@ class JobAdmin(ReadOnlyAdmin):
             else ""
         )
 
-    @admin.display(description="Engine")
-    def engine(self, job: Job) -> str:
-        return str((job.outcome.get("engine") or {}).get("name", ""))
+    @admin.display(description="Engine or error")
+    def engine_or_error(self, job: Job) -> str:
+        return job.error_code or str((job.outcome.get("engine") or {}).get("name", ""))
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.change_job")
@@ -247,7 +245,8 @@ def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
 
 def _question(deed: Deed, action: str, jobs: Sequence[Job]) -> Question:
     rows = [(str(job.id), f"{_short(job.id)} {job.filename}", _remark(job)) for job in jobs]
-    return Question(deed.title.format(jobs=_jobs(len(jobs))), deed.warning, action, rows, deed.confirm)
+    these = _jobs(len(jobs))
+    return Question(deed.title.format(jobs=these), deed.warning, action, rows, deed.confirm.format(jobs=these))
 
 
 def _remark(job: Job) -> str:

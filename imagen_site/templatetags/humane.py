@@ -6,6 +6,11 @@ register = template.Library()
 
 
 @register.filter
+def thousands(value: int) -> str:
+    return f"{value:,}"
+
+
+@register.filter
 def seconds(value: float) -> str:
     """Return a length of time in the units that one would say it in: 0.25 s, 12 s, 3 min 20 s, 5 h 2 min."""
     if value < 10:

@@ -95,7 +95,7 @@ class TestEveryPage:
 
         assert answer.status_code == 200
 
-    def test_may_do_what_its_scripts_need_and_pages_outside_may_not(self, operator: Client, db: None) -> None:
+    def test_may_do_what_its_scripts_need_and_pages_outside_may_not(self, operator: Client, adapted: World) -> None:
         inside, outside = operator.get("/admin/"), operator.get("/account/")
 
         assert "script-src 'self' 'unsafe-eval';" in inside["Content-Security-Policy"]
