@@ -65,7 +65,7 @@ class TestPlanAndLimits:
         assert account.plan == Plan.PRO
         assert (limits.max_unfinished_jobs, limits.max_bytes) == (7, 3 * 1024 * 1024)
         entry = LogEntry.objects.get(user=olga)
-        assert "Max unfinished jobs" in entry.get_change_message()
+        assert "Unfinished jobs at once" in entry.get_change_message()
 
     def test_beyond_what_the_site_takes_are_refused(self, operator: Client, account: Account) -> None:
         answer = save(operator, account, max_input_megapixels=51)
