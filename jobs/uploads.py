@@ -202,11 +202,18 @@ def _turned(image: Image.Image) -> bool:
     if image.format == "TIFF":
         # Pillow has swapped them itself, since it turns a TIFF while loading.
         return False
-    # Not image.getexif(): for a PNG without EXIF before its pixels that decodes the whole picture.
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif") or b"")
-        tag = exif.get(_ORIENTATION)
-    except _UNREADABLE:
+    # Not image.getexif(): for a PNG without EXIF before its pixels that decodes the whole picture, and it unpacks
+    # whatever the tag holds, which may be a list of millions.
+    block = (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
         return False
-    return tag in {5, 6, 7, 8}
+    try:
+        (place,) = struct.unpack_from(order + "I", block, 4)
+        (entries,) = struct.unpack_from(order + "H", block, place)
+        directory = struct.iter_unpack(order + "HHIHH", block[place + 2 : place + 2 + 12 * entries])
+        # A short stands in the first two bytes of the four.
+        turns = [value for tag, _, count, value, _ in directory if (tag, count) == (_ORIENTATION, 1)]
+    except struct.error:
+        return False
+    return bool(turns) and turns[0] in {5, 6, 7, 8}

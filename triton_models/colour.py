@@ -89,9 +89,7 @@ def _profile_of_code_points(primaries: int, transfer: int) -> bytes | None:
     values = np.rint(_linear(transfer, np.linspace(0.0, 1.0, _CURVE_POINTS)) * 65535).astype(">u2")
     curve = b"curv\0\0\0\0" + struct.pack(">I", _CURVE_POINTS) + values.tobytes()
     tags = {name: _xyz_tag(colorants[:, index]) for index, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
-    tags |= {b"wtpt": _xyz_tag(_D50_FROM_D65 @ _D65)} | dict.fromkeys(
-        (b"rTRC", b"gTRC", b"bTRC"), curve
-    )
+    tags |= {b"wtpt": _xyz_tag(_D50_FROM_D65 @ _D65)} | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
     return _assembled(tags)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from triton_models import colour
 from triton_models import metadata as meta
@@ -53,6 +53,16 @@ _UNREADABLE = (
 )
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
+# How to turn a picture whose EXIF orientation is this (EXIF 2.32, 4.6.4).
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _WRITABLE = ("png", "jpeg", "webp")
 _LARGEST_SIDE = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
 _DEFAULT_QUALITY = {"jpeg": 92, "webp": 90}
@@ -139,8 +149,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Picture:
     with _open(data, limits) as image:
         try:
             image.load()
-            metadata = meta.read(image)
-            upright = ImageOps.exif_transpose(image)
+            metadata = meta.read(image, data)
+            upright = _upright(image)
             return _normalise(upright, colour.profile_of(image, data), _FORMATS[str(image.format)], metadata)
         except _UNREADABLE as error:
             raise UnreadableImage(
@@ -174,6 +184,12 @@ def _check_limits(width: int, height: int, limits: Limits) -> None:
 
 def _megapixels(pixels: int) -> str:
     return f"{pixels / 1e6:.4g}"
+
+
+def _upright(image: PillowImage) -> PillowImage:
+    # ImageOps.exif_transpose would write the whole EXIF block anew, and copy a picture that needs no turn.
+    turn = _TURNS.get(meta.orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _normalise(image: PillowImage, profile: bytes | None, source_format: str, metadata: meta.Metadata) -> Picture:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.triton, pytest.mark.processes, pytest.mark.xdist_group("triton"), pytest.mark.timeout(900)]
 
 MEGABYTE = 2**20
-# The most resident memory of each process while the corpus passes through it.
-BOUNDS = {"web": 450 * MEGABYTE, "worker": 450 * MEGABYTE, "model": 1_500 * MEGABYTE}
+# The most resident memory of each process while the corpus passes through it: the worker holds several files of 30 MB
+# and their messages at once, a model the pixels of one or two pictures of 50 megapixels.
+BOUNDS = {"web": 450 * MEGABYTE, "worker": 800 * MEGABYTE, "model": 1_500 * MEGABYTE}
 # What a caller may do something about; "internal" is ours.
 CALLERS_CODES = {"unreadable_image", "image_too_large", "image_too_small", "invalid_parameter", "quality_gate"}
 SAMPLE = dict(itertools.islice(CORPUS.items(), 0, None, 5))
@@ -102,6 +103,8 @@ def assert_ended_well(site: RunningSite, name: str, job: Mapping[str, Any]) -> N
         assert SCRIPT not in result, name
         assert PHP not in result, name
         return
+    # What is broken beside the picture is no reason to lose it.
+    assert not name.startswith("exif"), (name, job["error"])
     assert job["status"] == "failed", name
     assert job["error"]["code"] in CALLERS_CODES, (name, job["error"])
     assert ledger_of(site, str(job["job_id"])) == ["hold", "release"], name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from functools import cache
 
 from PIL import Image
 
@@ -56,11 +55,13 @@ def claims(width: int, height: int) -> dict[str, File]:
     }
 
 
-@cache
 def zeros(size: int) -> bytes:
     """Return zeros, compressed a thousandfold."""
     packer, piece = zlib.compressobj(9), bytes(2**20)
-    return b"".join(packer.compress(piece) for _ in range(size // 2**20)) + packer.flush()
+    start = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
+    # What was flushed stands for itself, so that once is enough; the checksum at the end is wrong.
+    again = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
+    return start + again * (size // 2**20 - 1) + packer.flush()
 
 
 def png_of_zeros(width: int, height: int) -> bytes:
@@ -91,6 +92,13 @@ def jpeg_of_scans(side: int, scans: int) -> bytes:
 def full(part: bytes) -> bytes:
     """Return a part, as often as fits into an upload."""
     return part * (NEARLY_THIRTY_MEGABYTES // len(part))
+
+
+def exif_of_fractions() -> bytes:
+    """Return EXIF whose capture data, behind its first directory of one entry, is one long list."""
+    count = NEARLY_THIRTY_MEGABYTES // 8 - 20
+    inner = struct.pack("<HHHIII", 1, 0x829A, 5, count, 100, 0)
+    return exif((0x8769, 4, 1, 26), tail=inner.ljust(74, b"\0") + bytes(8 * count))
 
 
 def tiff_of_directories(count: int) -> bytes:
@@ -127,17 +135,16 @@ BOMBS: dict[str, File] = {
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros(2**30))
     ),
     "a hundred texts of a megabyte: png": lambda: png_with(
-        *[chunk(b"zTXt", b"Comment\0\0" + zeros(2**20 - 2**10))] * 100
+        *[chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**20 - 2**10)))] * 100
     ),
     "a gigabyte in a profile: png": lambda: png_with(chunk(b"iCCP", b"x\0\0" + zeros(2**30))),
     "thousands of profiles: png": lambda: png_with(chunk(b"iCCP", b"x\0\0" + zeros(2**20)) * 20_000),
     "29 megabytes of a profile: webp": lambda: riff(
         (b"VP8X", webp_canvas(120, 80, 0x20)), (b"ICCP", bytes(NEARLY_THIRTY_MEGABYTES)), (b"VP8L", webp_payload())
     ),
-    "29 megabytes of exif: png": lambda: png_with(
-        chunk(
-            b"eXIf", exif((0x927C, 5, NEARLY_THIRTY_MEGABYTES // 8 - 20, 30), tail=bytes(NEARLY_THIRTY_MEGABYTES))[6:]
-        )
+    "millions of fractions for an exposure: png": lambda: png_with(chunk(b"eXIf", exif_of_fractions()[6:])),
+    "an orientation of millions: png": lambda: png_with(
+        chunk(b"eXIf", exif((0x0112, 3, 14_000_000, 30), tail=bytes(28_000_100))[6:])
     ),
     "thousands of tags that are the same 14 megabytes: png": lambda: png_with(
         chunk(b"eXIf", exif(*((tag, 7, 14_000_000, 0) for tag in range(40_000)), tail=bytes(14_000_000))[6:])

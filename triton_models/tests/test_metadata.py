@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 from PIL import ExifTags, Image
 
@@ -66,3 +68,20 @@ class TestMetadata:
         made = opened(encode(picture, format="jpeg", metadata="keep").data)
 
         assert not made.getexif()
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_that_is_huge_is_left_out_and_the_picture_stands_upright_all_the_same(
+        self, order: str, small_photo: Image.Image
+    ) -> None:
+        fractions = 300_000
+        tags = [(ORIENTATION, 3, 1, 6 if order == "<" else 6 << 16), (ExifTags.IFD.Exif, 4, 1, 38)]
+        inner = [(EXPOSURE, 5, fractions, 56)]
+        block = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
+        for entries in (tags, inner):
+            block += struct.pack(order + "H", len(entries))
+            block += b"".join(struct.pack(order + "HHII", *entry) for entry in entries) + bytes(4)
+
+        picture = decode(encoded(small_photo, "PNG", exif=b"Exif\0\0" + block + bytes(8 * fractions)))
+
+        assert (picture.width, picture.height) == (small_photo.height, small_photo.width)
+        assert picture.metadata.capture_tags == {}

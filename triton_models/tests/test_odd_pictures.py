@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from triton_models.images import decode
+from triton_models.engines import OPERATIONS
+from triton_models.errors import ImageTooSmall
+from triton_models.images import Limits, decode
 from triton_models.tests.pictures import encoded, opened, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from triton_models.pipeline import Pipeline
 
 
@@ -41,3 +46,24 @@ class TestAPictureOfOneValue:
         picture = decode(encoded(Image.fromarray(values), "TIFF"))
 
         assert len(np.unique(picture.rgb)) == 1
+
+
+class TestATinyPicture:
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    def test_is_refused_with_a_sentence(self, operation: str, load: Callable[[str], Pipeline]) -> None:
+        with pytest.raises(ImageTooSmall, match="40 x 31; a side must have 32 pixels"):
+            run(load(operation), Image.new("RGB", (40, 31)))
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3), (5, 31)], ids=str)
+    @pytest.mark.parametrize("mode", ["RGB", "LA"])
+    def test_is_no_trouble_for_an_engine_where_it_is_let_in(
+        self, operation: str, size: tuple[int, int], mode: str, load: Callable[[str], Pipeline]
+    ) -> None:
+        pipeline = replace(load(operation), limits=Limits(smallest_side=1))
+        noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], len(mode)), dtype=np.uint8)
+
+        result = run(pipeline, Image.fromarray(noise, mode))
+
+        factor = 4 if operation == "upscale" else 1
+        assert opened(result.image).size == (size[0] * factor, size[1] * factor)
