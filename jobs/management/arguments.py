@@ -61,7 +61,7 @@ def add_which(parser: CommandParser) -> None:
     """Add the filters of jobs; a job has to fit all that are given."""
     which = parser.add_argument_group("which jobs; each must fit all that is given")
     add = which.add_argument
-    add("job_ids", nargs="*", type=checked(UUID), metavar="JOB_ID", help="these jobs alone")
+    add("job_ids", nargs="*", type=checked(_job_id), metavar="JOB_ID", help="these jobs alone")
     add("--ids-from", metavar="FILE", help="the jobs whose ids begin the lines of a file; - reads standard input")
     add("--operation", action="append", choices=sorted(OPERATIONS), help="may be repeated")
     add("--account", help="an account's id, its name, or the e-mail address of one of its people")
@@ -171,6 +171,13 @@ def _checked_ids(lines: Iterable[str]) -> Iterator[UUID]:
         yield from read_ids(lines)
     except ValueError as error:
         raise CannotGoOn(str(error)) from error
+
+
+def _job_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no job's id.") from error
 
 
 def positive(text: str) -> int:
