@@ -67,6 +67,11 @@ _MAGIC: Mapping[str, re.Pattern[bytes]] = {
 }
 
 
+def require_few(count: int) -> None:
+    """Raise NotAnImage for more parts than any photo has."""
+    _allow(count, _MOST_PARTS)
+
+
 def _allow(count: int, most: int) -> None:
     if count > most:
         raise NotAnImage(
@@ -221,27 +226,30 @@ def _tiff_values(content: bytes) -> Iterator[int]:
 
 
 def _boxes_complete(content: bytes) -> bool:
-    boxes = dict(_boxes(content))
+    ends = {kind: end for kind, _, end in boxes(content, 0, len(content))}
     # Cut between two boxes, every box that is left is whole: the one with the pixels must be among them.
-    return (b"mdat" in boxes or b"idat" in content) and all(end <= len(content) for end in boxes.values())
+    return (b"mdat" in ends or b"idat" in content) and all(end <= len(content) for end in ends.values())
 
 
-def _boxes(content: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each top-level ISO base media box (ISO/IEC 14496-12): its type and where it ends, a cut one too far."""
-    position = parts = 0
-    while position + 8 <= len(content):
+def boxes(content: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """
+    Yield each ISO base media box (ISO/IEC 14496-12) between start and end, not those inside it.
+
+    Its type, and where what it holds starts and ends; the end of a cut one is too far. Raises NotAnImage for too many.
+    """
+    position, parts = start, 0
+    while position + 8 <= end:
         parts += 1
-        _allow(parts, _MOST_PARTS)
-        size = int.from_bytes(content[position : position + 4])
+        require_few(parts)
+        size, kind, inside = int.from_bytes(content[position : position + 4]), content[position + 4 : position + 8], 8
         if size == 1:
-            size = int.from_bytes(content[position + 8 : position + 16])
-        kind = content[position + 4 : position + 8]
+            size, inside = int.from_bytes(content[position + 8 : position + 16]), 16
         if size == 0:
             # It reaches to the end of the file, wherever that is.
-            yield kind, len(content)
+            yield kind, position + inside, end
             return
-        position += max(size, 8)
-        yield kind, position
+        yield kind, position + inside, position + max(size, inside)
+        position += max(size, inside)
 
 
 _COMPLETE: Mapping[str, Callable[[bytes], bool]] = {

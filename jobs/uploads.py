@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
-from jobs import structure
+from jobs import av1, structure
 from jobs.errors import (
     BadFilename,
     BadSide,
@@ -106,6 +106,8 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
     with _reading():
         complete = structure.is_complete(family, content)
     kind, width, height = _read_header(content, family)
+    if kind == "AVIF":
+        _check_coded_sizes(content, limits)
     if width * height > limits.max_pixels:
         raise TooManyPixels(
             f"The photo has {_megapixels(width * height)} megapixels; "
@@ -120,6 +122,16 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
     if not complete:
         raise IncompleteImage("The file ends too early: part of the photo is missing. Was the transfer cut off?")
     return Upload(filename=filename, content=content, width=width, height=height, format=kind.lower())
+
+
+def _check_coded_sizes(content: bytes, limits: Limits) -> None:
+    with _reading():
+        largest = max((width * height for width, height in av1.coded_sizes(content)), default=0)
+    if largest > limits.max_pixels:
+        raise TooManyPixels(
+            f"The photo's pixels are {_megapixels(largest)} megapixels, whatever its header says; "
+            f"at most {limits.max_pixels / MEGAPIXEL:,.0f} are allowed.",
+        )
 
 
 def check_filename(filename: str) -> None:
