@@ -18,7 +18,16 @@ from PIL import ExifTags, Image, PngImagePlugin
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from triton_models.tests.pictures import encoded
-from triton_models.tests.profiles import ADOBE_RGB, DISPLAY_P3, WIDE, WIDE_HLG, WIDE_PQ, Space
+from triton_models.tests.profiles import (
+    ADOBE_RGB,
+    DISPLAY_P3,
+    WIDE,
+    WIDE_HLG,
+    WIDE_PQ,
+    Space,
+    gray_pixels_of,
+    gray_profile,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,6 +172,14 @@ def _wide(format_: str, space: Space) -> Callable[[np.ndarray, Image.Exif], byte
     return write
 
 
+def _gray_of_gamma(format_: str) -> Callable[[np.ndarray, Image.Exif], bytes]:
+    def write(pixels: np.ndarray, exif: Image.Exif) -> bytes:
+        values = np.rint(gray_pixels_of(_luma(pixels[..., :3]) / 255, 1.8) * 255).astype(np.uint8)
+        return _saved(Image.fromarray(values), format_, exif, icc_profile=gray_profile(1.8))
+
+    return write
+
+
 def _by_code_points(format_: str, space: Space) -> Callable[[np.ndarray, Image.Exif], bytes]:
     """Say the colours with three numbers (ITU-T H.273) instead of a profile."""
     primaries, transfer = CODE_POINTS[space]
@@ -261,6 +278,10 @@ KINDS = (
     *(Kind(f"{f.lower()} rgb", _plain(f, "RGB"), bound=_LOSSY) for f in ("JPEG", "WEBP", "HEIF", "AVIF")),
     *(Kind(f"{f.lower()} gray", _plain(f, "L"), _GRAYS) for f in ("PNG", "TIFF")),
     *(Kind(f"{f.lower()} gray", _plain(f, "L"), _GRAYS, bound=_LOSSY) for f in ("JPEG", "HEIF", "AVIF")),
+    *(
+        Kind(f"{f.lower()} gray of gamma 1.8", _gray_of_gamma(f), _GRAYS, bound=bound)
+        for f, bound in (("PNG", 1.0), ("TIFF", 1.0), ("JPEG", _LOSSY))
+    ),
     *(Kind(f"{f.lower()} palette", _plain(f, "P")) for f in ("PNG", "TIFF")),
     Kind("jpeg cmyk", _plain("JPEG", "CMYK"), bound=_LOSSY),
     Kind("tiff cmyk", _plain("TIFF", "CMYK")),

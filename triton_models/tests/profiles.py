@@ -78,6 +78,18 @@ class Space:
         return np.asarray(self.encode((xyz @ np.linalg.inv(self.to_xyz).T).clip(0, 1)))
 
 
+def gray_profile(gamma: float) -> bytes:
+    """Return an ICC profile of one channel."""
+    curve = b"para\0\0\0\0" + struct.pack(">HH", 0, 0) + _fixed(gamma)
+    tags = {b"desc": _text("Gray"), b"cprt": _text("None"), b"wtpt": _xyz(_D50), b"kTRC": curve}
+    return _assembled(tags, colours=b"GRAY")
+
+
+def gray_pixels_of(srgb: np.ndarray, gamma: float) -> np.ndarray:
+    """Return the values 0 to 1 that show with this gamma the gray that these values, 0 to 1, show in sRGB."""
+    return np.asarray(_srgb_decode(srgb) ** (1 / gamma))
+
+
 def _fixed(value: float) -> bytes:
     return struct.pack(">i", round(value * 65536))
 
@@ -91,12 +103,12 @@ def _text(text: str) -> bytes:
     return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28) + encoded
 
 
-def _assembled(tags: dict[bytes, bytes]) -> bytes:
+def _assembled(tags: dict[bytes, bytes], colours: bytes = b"RGB ") -> bytes:
     position, table, body = 128 + 4 + 12 * len(tags), b"", b""
     for name, content in tags.items():
         table += struct.pack(">4sII", name, position + len(body), len(content))
         body += content.ljust(-(-len(content) // 4) * 4, b"\0")
-    header = struct.pack(">I4x4s4s4s4s12x4s", position + len(body), b"\x04\x30\0\0", b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    header = struct.pack(">I4x4s4s4s4s12x4s", position + len(body), b"\x04\x30\0\0", b"mntr", colours, b"XYZ ", b"acsp")
     header = header.ljust(68, b"\0") + b"".join(_fixed(float(value)) for value in _D50)
     return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
