@@ -1,0 +1,129 @@
+"""The admin as an operator uses it, with its scripts, under its own content security policy."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.running_site import RunningSite
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.triton,
+    pytest.mark.processes,
+    pytest.mark.xdist_group("triton"),
+    pytest.mark.timeout(180),
+]
+EMAIL = "olga@example.com"
+_MAKE_OPERATOR = f"""
+from accounts.models import Account, User
+if not User.objects.filter(email="{EMAIL}").exists():
+    User.objects.create_superuser("{EMAIL}", "correct horse battery", account=Account.objects.first())
+"""
+
+
+def open_admin(browser: Browser, site: RunningSite, complaints: list[str], *, theme: str) -> Page:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{site.url}/admin/")
+    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{site.url}/admin/")
+    return page
+
+
+@pytest.fixture(scope="module")
+def _operator(running_site: RunningSite) -> None:
+    running_site.python(_MAKE_OPERATOR)
+
+
+@pytest.fixture
+def job_id(site: RunningSite, _operator: None) -> str:
+    """A completed job."""
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 48)).convert("RGB").save(file, "PNG")
+    job = site.submit("upscale", file.getvalue(), filename="gradient.png", scale="2")
+    assert site.wait_for(job["job_id"])["status"] == "completed"
+    return str(job["job_id"])
+
+
+@pytest.fixture
+def admin(chromium: Browser, site: RunningSite, complaints: list[str], job_id: str) -> Iterator[Page]:
+    page = open_admin(chromium, site, complaints, theme="light")
+    yield page
+    page.context.close()
+
+
+class TestTheOperator:
+    def test_finds_a_job_looks_at_it_and_runs_it_again(self, admin: Page, site: RunningSite, job_id: str) -> None:
+        admin.goto(f"{site.url}/admin/jobs/job/?q={job_id[:8]}")
+        admin.get_by_role("link", name=job_id[:8]).click()
+        expect(admin.get_by_role("img", name="Input: gradient.png")).to_be_visible()
+        expect(admin.get_by_role("img", name="Output: gradient-upscale.png")).to_be_visible()
+        expect(admin.get_by_role("region", name="Timeline")).to_contain_text("Completed")
+        expect(admin.get_by_role("region", name="Ledger")).to_contain_text("capture")
+
+        admin.get_by_role("button", name="Run again…").click()
+        admin.get_by_role("button", name="Run 1 job again").click()
+
+        expect(admin.get_by_text("1 job run again.")).to_be_visible()
+        expect(admin.get_by_role("link", name=job_id)).to_be_visible()
+
+    def test_cancels_what_was_chosen_in_the_list(self, admin: Page, site: RunningSite, job_id: str) -> None:
+        admin.goto(f"{site.url}/admin/jobs/job/?q={job_id[:8]}")
+        admin.get_by_role("checkbox", name="Select record").last.check()
+        admin.locator("select[name=action]").select_option("cancel")
+        admin.get_by_role("button", name="Run").click()
+        admin.get_by_role("button", name="Cancel 1 job").click()
+
+        expect(admin.get_by_text("1 job not cancelled: The job is completed")).to_be_visible()
+
+    def test_chooses_a_filter(self, admin: Page, site: RunningSite) -> None:
+        admin.goto(f"{site.url}/admin/jobs/job/")
+        admin.get_by_text("Filters").first.click()
+        admin.get_by_role("link", name="Remove background").click()
+
+        admin.wait_for_url("**/?operation=background_remove")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+class TestItsPages:
+    def test_have_no_barrier_and_fit_wide_and_narrow_screens(
+        self, chromium: Browser, site: RunningSite, complaints: list[str], job_id: str, theme: str
+    ) -> None:
+        page = open_admin(chromium, site, complaints, theme=theme)
+
+        found = []
+        for path in ("", "jobs/job/", f"jobs/job/{job_id}/change/", "accounts/account/", "billing/creditbalance/"):
+            page.set_viewport_size({"width": 1280, "height": 900})
+            page.goto(f"{site.url}/admin/{path}")
+            found += [(path, *barrier) for barrier in barriers(page)]
+            page.set_viewport_size({"width": 400, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth") > 400:
+                found.append((path, "wider than the screen"))
+        page.context.close()
+
+        assert found == []
+
+
+def barriers(page: Page) -> list[tuple[str, str]]:
+    """Return what axe finds that keeps people out: each rule's name and the first element that breaks it."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        (violation["id"], violation["nodes"][0]["html"])
+        for violation in violations
+        if violation["impact"] in {"serious", "critical"}
+    ]
