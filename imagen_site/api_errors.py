@@ -34,6 +34,7 @@ STATUS: Mapping[type[Exception], int] = {
     jobs.errors.InvalidParameters: 422,
     jobs.errors.IdempotencyKeyReused: 422,
     jobs.errors.InvalidIdempotencyKey: 422,
+    jobs.errors.AccountClosed: 403,
     jobs.errors.TooManyJobs: 429,
     jobs.errors.TooManySubmits: 429,
     jobs.errors.ImageMissing: 400,

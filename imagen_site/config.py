@@ -54,7 +54,7 @@ class Config:
     watch_every: timedelta  # WATCH_MILLISECONDS: how often the local profile looks for changes to show
     image_url_patience: timedelta  # IMAGE_URL_SECONDS: how long fetching a photo by its address may take
     link_lifetime: timedelta  # LINK_SECONDS: how long a signed link to an image works
-    submit_rate: str  # SUBMIT_RATE: jobs an account may submit, for example "120/minute"
+    submit_rate: str  # SUBMIT_RATE: API submits of an account, refused ones too; jobs: jobs/limits.py
     read_rate: str  # READ_RATE: other API calls of an account
 
 

@@ -17,6 +17,7 @@ JobError
 │   ├── BadSide               bad_image_side
 │   ├── BadImageUrl           invalid_image_url
 │   └── ImageUrlUnreachable   image_url_unreachable
+├── AccountClosed             account_closed
 ├── OverQuota                 (carries retry_after in seconds)
 │   ├── TooManyJobs           too_many_jobs
 │   └── TooManySubmits        too_many_requests
@@ -135,6 +136,13 @@ class ImageUrlUnreachable(BadUpload):
     code = "image_url_unreachable"
 
 
+class AccountClosed(JobError):
+    code = "account_closed"
+
+    def __init__(self) -> None:
+        super().__init__("This account is closed to new jobs. Ask whoever runs this site.")
+
+
 class OverQuota(JobError):
     """The account has asked for as much as it may for now; retry_after is in seconds."""
 
@@ -147,9 +155,6 @@ class TooManyJobs(OverQuota):
     retry_after = 10
 
     def __init__(self, limit: int) -> None:
-        if limit == 0:
-            super().__init__("This account is closed to new jobs. Ask whoever runs this site.")
-            return
         super().__init__(
             f"This account may have {limit:,} unfinished job{'s'[: limit != 1]} at once and has them. "
             "Wait until one has ended, or cancel one."

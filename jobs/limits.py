@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from accounts.models import Plan
-from jobs.errors import TooManyJobs, TooManySubmits
+from jobs.errors import AccountClosed, TooManyJobs, TooManySubmits
 from jobs.models import Job
 from jobs.operations import MEGAPIXEL, Limits
 
@@ -45,10 +45,12 @@ def limits_of(account: Account) -> Limits:
 
 def check_quota(account: Account, limits: Limits, *, now: datetime, but: Job | None = None) -> None:
     """
-    Raise TooManyJobs or TooManySubmits where the account has no room for one more job beside `but`.
+    Raise AccountClosed, TooManyJobs or TooManySubmits where the account has no room for one more job beside `but`.
 
     Exact among several at once only where the caller holds a lock of the account's; the ledger's hold takes one.
     """
+    if limits.max_unfinished_jobs == 0:
+        raise AccountClosed
     jobs = Job.objects.owned_by(account.pk)
     if but is not None:
         jobs = jobs.exclude(pk=but.pk)

@@ -68,9 +68,8 @@ class Job(models.Model):
             models.Index(fields=["account", "-requested_at", "-id"], name="job_account_newest"),
             models.Index(fields=["requested_at"], condition=models.Q(settled_at=None), name="job_unsettled"),
             models.Index(fields=["account"], condition=models.Q(settled_at=None), name="job_unsettled_of_account"),
-            # The operator's list, and what failed lately.
+            # The operator's list, and what ended lately.
             models.Index(fields=["-requested_at", "-id"], name="job_newest"),
-            # Of every status: SQLite uses no partial index whose condition came as a parameter.
             models.Index(fields=["completed_at"], name="job_ended_at"),
             models.Index(fields=["expires_at"], condition=models.Q(purged_at=None), name="job_unpurged"),
         ]

@@ -86,8 +86,8 @@ class JobService:
         Accept a job: store its input, then in one transaction the job, its credit hold and its idempotency record.
 
         With an Idempotency-Key that this account used for the same request before, returns the job made then. Raises
-        IdempotencyKeyReused for another request, InsufficientCredits, TooManyJobs, TooManySubmits or Unavailable; then
-        nothing is kept or charged.
+        IdempotencyKeyReused for another request, InsufficientCredits, AccountClosed, TooManyJobs, TooManySubmits or
+        Unavailable; then nothing is kept or charged.
         """
         earlier = self._replay(submission)
         if earlier is not None:
