@@ -48,6 +48,8 @@ _UNREADABLE = (
     RuntimeError,
     LookupError,
     TypeError,
+    ArithmeticError,
+    AssertionError,
     struct.error,
     MemoryError,
 )

@@ -222,6 +222,13 @@ class TestDecode:
 
         assert picture is None or picture.rgb.shape == (picture.height, picture.width, 3)
 
+    def test_refuses_a_palette_that_is_not_there(self) -> None:
+        palette = encoded(red_left_blue_right("P"), "PNG")
+        start, end = palette.index(b"PLTE") - 4, palette.index(b"IDAT") - 4
+
+        with pytest.raises(UnreadableImage):
+            decode(palette[:start] + palette[end:])
+
 
 class TestInspect:
     def test_tells_format_and_size_without_decoding(self, monkeypatch: pytest.MonkeyPatch) -> None:

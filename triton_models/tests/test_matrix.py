@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # What an engine may add to what the formats lose, in CIEDE2000: rounding, and the network's own idea of a flat colour.
 ENGINE_BOUND = 1.0
 # Of these a default run does every so manieth kind: the network looks at 320 x 320 pixels, however small the picture.
-COSTLY = {"background_remove": 3}
+COSTLY = {"background_remove": 6}
 # Each kind with each operation, in an orientation that moves on by one from kind to kind and from operation to operation.
 SAMPLE = [
     (kind, (number + shift) % 8 + 1 if kind.turns else 1, operation)
