@@ -8,4 +8,4 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 # Swagger UI sets style attributes; its script is a file of its own, so scripts stay as strict as elsewhere.
 @method_decorator(csp_update({"style-src": ["'unsafe-inline'"]}), name="dispatch")
 class ApiDocs(SpectacularSwaggerSplitView):
-    pass
+    template_name = "docs.html"

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 
 PAGE_SIZE, MAX_CHILDREN = 24, 20
+# Sides are whole pixels: a small picture of the same shape may be off by this much.
+SAME_SHAPE = 0.02
 _Path = ParamSpec("_Path")
 
 
@@ -173,10 +175,19 @@ def _show(request: SignedInRequest, job: Job, *, problem: JobError | Insufficien
             (child, OPERATIONS[child.operation].title) for child in job.children.order_by("-requested_at")[:20]
         ],
         "gone": job.purged_at is not None,
+        "beside": _is_another_shape(job, view),
         "idempotency_key": uuid4().hex,
         "problem": problem,
     }
     return render(request, "jobs/detail.html", context, status=_status_of(problem) if problem else 200)
+
+
+def _is_another_shape(job: Job, view: dict[str, Any]) -> bool:
+    """Tell whether the result is no picture of the same place, so that the two cannot lie on one another."""
+    if view["output"] is None:
+        return bool(job.params.get("crop"))
+    across, down = view["output"]["width"] / job.input_width, view["output"]["height"] / job.input_height
+    return bool(abs(across / down - 1) > SAME_SHAPE)
 
 
 @require_safe

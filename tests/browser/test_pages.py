@@ -117,7 +117,7 @@ class TestTheMainJob:
         expect(card.get_by_role("link", name="Download")).to_be_visible(timeout=LONG)
 
         seen: list[str] = page.evaluate("window.seen")
-        percentages = [int(text.split()[-2]) for text in seen if text.startswith("inferring")]
+        percentages = [int(text.split()[-2]) for text in seen if text.startswith("making the picture")]
         assert len(set(percentages)) >= 2, seen
         assert percentages == sorted(percentages)
         with page.expect_download() as download:

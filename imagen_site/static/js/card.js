@@ -3,7 +3,6 @@
 
 // Outside of https there is no crypto.randomUUID().
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-const megabytes = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
 // Beyond this many pixels a card shows the small preview, not the result itself.
 const LARGE = 6e6;
 
@@ -18,9 +17,9 @@ class Card {
     this.credits = 0;
     this.element = document.getElementById("card").content.firstElementChild.cloneNode(true);
     this.find(".name strong").textContent = file.name;
-    this.find(".facts").textContent = megabytes(file.size);
+    this.find(".facts").textContent = sizeOf(file.size);
     for (const name of ["remove", "cancel", "retry"]) this.find(`.${name}`).setAttribute("aria-label", `${this.find(`.${name}`).textContent}: ${file.name}`);
-    for (const name of ["download", "open"]) this.find(`.${name}`).setAttribute("aria-label", `${this.find(`.${name}`).textContent.trim()}: ${file.name}`);
+    this.find(".download").setAttribute("aria-label", `Download: ${file.name}`);
     keepFresh(this.find(".download"), () => this.job.job_id);
     this.become("ready");
   }
@@ -43,7 +42,7 @@ class Card {
     this.address = URL.createObjectURL(this.file);
     picture.addEventListener("load", () => {
       this.pixels = picture.naturalWidth * picture.naturalHeight;
-      this.find(".facts").textContent = `${picture.naturalWidth} × ${picture.naturalHeight}, ${megabytes(this.file.size)}`;
+      this.find(".facts").textContent = `${picture.naturalWidth} × ${picture.naturalHeight}, ${sizeOf(this.file.size)}`;
       picture.hidden = false;
       then();
     });
@@ -90,9 +89,11 @@ class Card {
     this.job = job;
     this.find(".open").href = `/jobs/${job.job_id}/`;
     this.find(".open").hidden = false;
+    this.find(".open span").textContent = job.status === "completed" ? "Compare" : "Open";
+    this.find(".open").setAttribute("aria-label", `${this.find(".open span").textContent}: ${this.file.name}`);
     const views = {
       queued: () => this.become("queued", "Waiting for its turn"),
-      processing: () => this.become("working", `${job.stage} ${job.progress} %`),
+      processing: () => this.become("working", `${STAGES[job.stage] || ""} ${job.progress} %`),
       completed: () => this.finish(job),
       failed: () => this.become("failed", "Failed, not charged", job.error ? job.error.message : ""),
       cancelled: () => this.become("cancelled", "Cancelled, not charged"),
@@ -103,7 +104,7 @@ class Card {
   }
 
   finish(job) {
-    this.become("done", `Done: ${job.output.width} × ${job.output.height}, ${megabytes(job.output.bytes)}`);
+    this.become("done", `Done: ${job.output.width} × ${job.output.height}, ${sizeOf(job.output.bytes)}`);
     this.find(".download").href = job.output.url;
     this.find(".download").hidden = false;
     const small = job.output.width * job.output.height <= LARGE;

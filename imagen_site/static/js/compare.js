@@ -40,7 +40,7 @@ function seesThrough(picture) {
 function compare(before, after) {
   document.getElementById("after").classList.toggle("see-through", seesThrough(after));
   document.getElementById("viewer").dataset.state = "done";
-  document.getElementById("controls").hidden = false;
+  document.getElementById("controls").classList.remove("idle");
   const shown = before !== null && before.naturalWidth > 0;
   const turn = shown ? (before.naturalWidth / before.naturalHeight) / (after.naturalWidth / after.naturalHeight) : 1;
   divide.on = shown && Math.abs(turn - 1) < 0.02;

@@ -37,6 +37,14 @@ function followJobs(path, onJob) {
   };
 }
 
+const SIZES = [[1048576, "MB"], [1024, "KB"], [1, "bytes"]];
+
+function sizeOf(bytes) {
+  const [unit, name] = SIZES.find(([least]) => bytes >= least) || SIZES.at(-1);
+  return `${(bytes / unit).toFixed(unit > 1 && bytes / unit < 100 ? 1 : 0)} ${name}`;
+}
+
+const STAGES = { downloading: "fetching the photo", inferring: "making the picture", uploading: "storing the result" };
 const over = (job) => ["completed", "failed", "cancelled"].includes(job.status);
 
 // Fills one _status.html from a job.
@@ -45,7 +53,7 @@ function showStatus(root, job) {
   const working = job.status === "processing";
   find("status").textContent = job.status;
   find("status").dataset.status = job.status;
-  find("stage").textContent = working ? job.stage : "";
+  find("stage").textContent = working ? STAGES[job.stage] || "" : "";
   find("percent").textContent = working ? `${job.progress} %` : "";
   find("progress").value = job.progress;
   find("progress").classList.toggle("over", over(job));

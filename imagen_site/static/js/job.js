@@ -27,7 +27,7 @@ async function showOutput(job) {
   if (byId("download").hasAttribute("href")) return;
   byId("download").href = job.output.url;
   byId("download").hidden = false;
-  byId("result-facts").textContent = `After: ${job.output.width} × ${job.output.height}, ${(job.output.bytes / 1048576).toFixed(1)} MB`;
+  byId("result-facts").textContent = `After: ${job.output.width} × ${job.output.height}, ${sizeOf(job.output.bytes)}`;
   const picture = new Image();
   picture.src = job.output.url;
   await drawn(picture);
@@ -79,6 +79,7 @@ if (root.dataset.over !== "true") {
     byId("problem").hidden = !job.error;
     byId("problem").textContent = job.error ? job.error.message : "";
     byId("cancel").hidden = over(job);
+    for (const id of ["again", "change"]) byId(id).hidden = !over(job);
     if (over(job)) stop();
   });
 }

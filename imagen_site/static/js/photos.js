@@ -30,7 +30,7 @@ function add(files) {
     cards.push(card);
     list.append(card.element);
     card.element.card = card;
-    if (file.size > most) card.refused(`The file has ${megabytes(file.size)}; at most ${Math.floor(most / 1048576)} MB are allowed.`);
+    if (file.size > most) card.refused(`The file has ${sizeOf(file.size)}; at most ${Math.floor(most / 1048576)} MB are allowed.`);
     card.draw(cardsChanged);
   }
   cardsChanged();

@@ -21,7 +21,8 @@ function showPrice(photos) {
   const parts = known.length ? [`${credits(total)} for ${known.length} photo${known.length === 1 ? "" : "s"}`] : [];
   if (unknown) parts.push(`${unknown} whose size this browser cannot read`);
   if (short) parts.push("more than you have");
-  line.textContent = parts.join(", ");
+  line.textContent = parts.join(", ") || "No photo chosen yet";
+  line.classList.toggle("none", !parts.length);
   line.classList.toggle("short", short);
 }
 

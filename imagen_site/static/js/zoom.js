@@ -1,11 +1,15 @@
 // Looking closer: buttons, keys, pinch, wheel with Ctrl, double click; dragging moves the picture. Both keep together.
 "use strict";
 
-const look = { zoom: 1, x: 0, y: 0, pointers: new Map(), drags: "", most: 8, least: 1 };
+const look = { zoom: 1, x: 0, y: 0, width: 0, height: 0, pointers: new Map(), drags: "", most: 8, least: 1 };
 const pictures = () => [...divide.stage.querySelectorAll(".side img")];
 
 function showLook() {
   const side = document.getElementById("after").getBoundingClientRect();
+  // A window of another size goes on showing the same place.
+  look.x *= side.width / (look.width || side.width);
+  look.y *= side.height / (look.height || side.height);
+  Object.assign(look, { width: side.width, height: side.height });
   look.x = Math.min(0, Math.max(look.x, side.width * (1 - look.zoom)));
   look.y = Math.min(0, Math.max(look.y, side.height * (1 - look.zoom)));
   if (look.zoom < 1) {
