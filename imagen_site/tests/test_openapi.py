@@ -122,7 +122,8 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         self.inline += [name for name in given if name.startswith("on") or name == "style"]
-        self.sources += [str(given[name]) for name in ("src", "href") if name in given]
+        # A link loads nothing.
+        self.sources += [str(given[name]) for name in ("src", "href") if name in given and tag != "a"]
         self._open = tag if tag == "script" and "src" not in given else ""
 
     def handle_data(self, data: str) -> None:
