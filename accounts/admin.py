@@ -116,6 +116,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
                 action="revoke",
                 rows=[(str(key.pk), str(key), key.account.name) for key in keys],
                 confirm="Revoke",
+                danger=True,
             )
             return ask(self, request, question)
         closed = [key for key in keys if self._close(request, key)]

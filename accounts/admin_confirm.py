@@ -28,6 +28,9 @@ class Question:
     action: str
     rows: Sequence[tuple[str, str, str]]
     confirm: str
+    # What cannot be taken back.
+    danger: bool = False
+    back_to: str = ""
     # A token for each time that the page is shown: a deed that is charged for is done once for each token.
     token: str = field(default_factory=lambda: uuid4().hex)
 

@@ -160,10 +160,26 @@ UNFOLD = {
     "SITE_TITLE": "Imagen admin",
     "SITE_HEADER": "Imagen",
     "SITE_SUBHEADER": "Admin",
-    "SITE_SYMBOL": "photo_camera",
+    "SITE_ICON": lambda _request: static("favicon.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("favicon.svg")}],
     "STYLES": [lambda _request: static("admin.css")],
     "DASHBOARD_CALLBACK": "imagen_site.dashboard.with_state_of_the_site",
+    "COLORS": {
+        # Around the accent of the site's own pages (css/base.css).
+        "primary": {
+            "50": "#eef2ff",
+            "100": "#e0e7ff",
+            "200": "#c7d2fe",
+            "300": "#a5b4fc",
+            "400": "#818cf8",
+            "500": "#6366f1",
+            "600": "#5046e5",
+            "700": "#4338ca",
+            "800": "#3730a3",
+            "900": "#312e81",
+            "950": "#1e1b4b",
+        },
+    },
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"show_search": True, "show_all_applications": False},
 }

@@ -49,6 +49,7 @@ class Deed:
     confirm: str
     done: str
     do: Callable[[Job, str], tuple[str, Job]]
+    danger: bool = False
 
 
 def _cancel(job: Job, _token: str) -> tuple[str, Job]:
@@ -71,6 +72,7 @@ CANCEL = Deed(
     confirm="Cancel {jobs}",
     done="cancelled",
     do=_cancel,
+    danger=True,
 )
 RUN_AGAIN = Deed(
     title="Run {jobs} again?",
@@ -180,10 +182,11 @@ class JobAdmin(ReadOnlyAdmin):
         # No more than a page of them: what is more is work for manage.py.
         jobs = list(queryset.defer(None).select_related("account")[: self.list_per_page])
         token = confirmed(request)
+        from_page = request.POST.get("back") == "job" and len(jobs) == 1
         if not token:
-            return ask(self, request, _question(deed, action, jobs))
+            return ask(self, request, _question(deed, action, jobs, back_to=_page(jobs[0]) if from_page else ""))
         made = self._each(deed, token, request, jobs)
-        if request.POST.get("back") == "job" and len(jobs) == 1:
+        if from_page:
             return HttpResponseRedirect(_page(made[0] if made else jobs[0]))
         return None
 
@@ -243,10 +246,17 @@ def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
     }
 
 
-def _question(deed: Deed, action: str, jobs: Sequence[Job]) -> Question:
-    rows = [(str(job.id), f"{_short(job.id)} {job.filename}", _remark(job)) for job in jobs]
+def _question(deed: Deed, action: str, jobs: Sequence[Job], *, back_to: str) -> Question:
     these = _jobs(len(jobs))
-    return Question(deed.title.format(jobs=these), deed.warning, action, rows, deed.confirm.format(jobs=these))
+    return Question(
+        title=deed.title.format(jobs=these),
+        warning=deed.warning,
+        action=action,
+        rows=[(str(job.id), f"{_short(job.id)} {job.filename}", _remark(job)) for job in jobs],
+        confirm=deed.confirm.format(jobs=these),
+        danger=deed.danger,
+        back_to=back_to,
+    )
 
 
 def _remark(job: Job) -> str:

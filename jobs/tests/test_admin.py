@@ -184,6 +184,14 @@ class TestTheList:
 
         assert sorted(job.filename.removesuffix(".png") for job in answer.context["cl"].result_list) == names.split()
 
+    def test_of_one_account_is_where_the_page_of_the_account_leads(
+        self, operator: Client, jobs: list[Job], charlie: User, olga: User
+    ) -> None:
+        for account, number in ((jobs[0].account, 4), (charlie.account, 0)):
+            query = f"?account__id__exact={account.pk}"
+            assert query in operator.get(page_of(account)).content.decode()
+            assert len(operator.get(JOBS + query).context["cl"].result_list) == number
+
     @pytest.mark.parametrize("digits", [8, 13, 36])
     def test_finds_a_job_and_what_was_made_of_it_by_the_start_of_its_id(
         self, operator: Client, adapted: World, jobs: list[Job], digits: int
