@@ -55,7 +55,7 @@ class Summary:
         if self.made_before:
             lines.append(f"Made before by this run, and left as they are: {self.made_before:,}")
         if waited:
-            lines.append(f"Completed: {self.completed:,}, charged {_credits(self.charged)}")
+            lines.append(f"Completed of the whole run: {self.completed:,}, charged {_credits(self.charged)}")
         lines += [f"{name}: {_by_reason(counts)}" for name, counts in self._counted() if counts]
         if self.broken_off:
             lines.append(self.broken_off)
