@@ -242,6 +242,14 @@ class TestThePageOfAJob:
         assert f'src="/memory/{completed.input_path}' in page
         assert f"/memory/outputs/{completed.id}/1/result.png" in page
 
+    def test_tells_what_the_engine_said_in_words(self, operator: Client, jobs: list[Job]) -> None:
+        engine = {"name": "light", "parameters": {"scale": 2}, "warnings": [], "seconds": {"decode": 0.1, "infer": 2}}
+        Job.objects.filter(pk=jobs[2].pk).update(outcome={"engine": engine})
+
+        page = operator.get(page_of(jobs[2]))
+
+        assert page.context["job_page"]["engine"] == [("name", "light"), ("seconds", "decode 0.1, infer 2")]
+
     def test_leads_to_its_parent_and_its_children(self, operator: Client, adapted: World, jobs: list[Job]) -> None:
         parent = jobs[2]
         child = adapted.service.rerun(parent, now=NOW)
