@@ -35,7 +35,6 @@ if not User.objects.filter(email="{EMAIL}").exists():
 
 def open_admin(browser: Browser, site: RunningSite, complaints: list[str]) -> Page:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    looks.watch_shifts(context)
     page = context.new_page()
     page.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -102,7 +101,7 @@ class TestTheOperator:
 
 
 class TestItsPages:
-    def test_are_still_fit_and_can_be_read_by_everybody(self, admin: Page, site: RunningSite, job_id: str) -> None:
+    def test_fit_their_window_and_can_be_read_by_everybody(self, admin: Page, site: RunningSite, job_id: str) -> None:
         account = site.python("from accounts.models import ApiKey; print(ApiKey.objects.get().account_id)").split()[-1]
         pages = {
             "index": "",
@@ -115,8 +114,23 @@ class TestItsPages:
 
         wrong = []
         for name, path in pages.items():
-            admin.goto(f"{site.url}/admin/{path}")
-            admin.wait_for_load_state("networkidle")
-            wrong += [(name, each) for each in looks.look_at(admin, f"admin-{name}")]
+            for theme in looks.THEMES:
+                # Before the page loads: Unfold asks for the theme once and does not follow it.
+                admin.emulate_media(color_scheme=theme)
+                admin.goto(f"{site.url}/admin/{path}")
+                wrong += look_at(admin, f"admin-{name}", theme)
 
         assert wrong == []
+
+
+def look_at(page: Page, name: str, theme: str) -> list[str]:
+    """Take the pictures of a page in every width; return what is wrong with it."""
+    looks.PICTURES.mkdir(parents=True, exist_ok=True)
+    wrong = [f"{name} {theme}: {each}" for each in looks.violations(page)]
+    for width, height in looks.WIDTHS.items():
+        page.set_viewport_size({"width": width, "height": height})
+        path = looks.PICTURES / f"{name}-{width}-{theme}.jpg"
+        page.screenshot(path=path, full_page=True, type="jpeg", quality=75)
+        if looks.beyond_the_window(page) > 0:
+            wrong.append(f"{name} {theme}: wider than {width} pixels")
+    return wrong
