@@ -39,7 +39,7 @@ VERSION = "1"
 # The network takes six seconds a megapixel; of a larger picture it sees a smaller copy.
 _NETWORK_PIXELS = 1_500_000
 _CONTRAST_PIXELS = 400_000
-_MEASURED_PIXELS = 2_000_000
+_MEASURED_PIXELS = 1_000_000
 # Up to here, in levels of 0 to 1, what was measured is texture.
 _NO_NOISE = 1.5 / 255
 _SEARCH, _WINDOW = 15, 5
