@@ -37,6 +37,10 @@ class ConstantNet:
     def create_extractor(self) -> ConstantNet:
         return self
 
+    def set_blob_allocator(self, _allocator: ncnn.PoolAllocator) -> None: ...
+
+    def set_workspace_allocator(self, _allocator: ncnn.PoolAllocator) -> None: ...
+
     def input(self, _name: str, pixels: ncnn.Mat) -> None:
         self.shape = (pixels.h, pixels.w)
 
