@@ -25,6 +25,10 @@ def jpeg(photograph: Image.Image) -> bytes:
     return _saved(photograph, "JPEG", quality=92)
 
 
+def png(photograph: Image.Image) -> bytes:
+    return _saved(photograph, "PNG")
+
+
 def small(photograph: Image.Image, width: int) -> Image.Image:
     return photograph.resize((width, width * photograph.height // photograph.width), Image.Resampling.BOX)
 

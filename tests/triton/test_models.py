@@ -15,6 +15,7 @@ from inference.client import Cancellation, InferenceRequest, InferenceResult, Pr
 from inference.errors import InferenceCancelled, InferenceError, InferenceRefused, InferenceTimeout
 from inference.triton_client import TritonInferenceClient
 from tests.triton import photographs
+from triton_models.engines import OPERATIONS
 from triton_models.local_triton import LocalTriton
 
 pytestmark = [pytest.mark.triton, pytest.mark.xdist_group("triton")]
@@ -198,7 +199,48 @@ class TestCancel:
         return time.monotonic() - started
 
 
-@pytest.mark.parametrize("model", ["upscale", "background_remove"])
+@pytest.mark.parametrize("model", ["upscale", "enhance"])
+class TestTwoPeopleAtOnce:
+    def test_do_not_wait_for_each_others_whole_photo(
+        self, model: str, triton_client: TritonInferenceClient, threads: ThreadPoolExecutor
+    ) -> None:
+        cancellation, begun = Cancellation(), threading.Event()
+        large = request_for(model, photographs.jpeg(photographs.astronaut().resize((1400, 1400))))
+        small = request_for(model, photographs.jpeg(photographs.small(photographs.cat(), 64)))
+        first = threads.submit(
+            triton_client.infer,
+            large,
+            timeout=120,
+            on_progress=lambda progress: progress.fraction > 0 and begun.set(),
+            cancellation=cancellation,
+        )
+        assert begun.wait(30)
+
+        result = infer(triton_client, small)
+
+        assert photographs.opened(result.image).format == "JPEG"
+        assert not first.done()
+        cancellation.cancel()
+        assert isinstance(first.exception(), InferenceCancelled)
+
+
+@pytest.mark.parametrize("model", ["enhance", "style_comic", "style_aged"])
+class TestEffect:
+    def test_grows_with_its_strength_and_keeps_the_size(self, model: str, triton_client: TritonInferenceClient) -> None:
+        photograph = photographs.small(photographs.coffee(), 160)
+        image = photographs.png(photograph)
+
+        none, some, full = (
+            photographs.opened(infer(triton_client, request_for(model, image, strength=strength, seed=1)).image)
+            for strength in (0.0, 0.4, 1.0)
+        )
+
+        assert none.tobytes() == photograph.tobytes()
+        assert 0 < TestUpscale.distance(some, photograph) < TestUpscale.distance(full, photograph)
+        assert full.size == photograph.size
+
+
+@pytest.mark.parametrize("model", sorted(OPERATIONS))
 class TestBadInput:
     def test_is_refused_when_it_is_empty(self, model: str, triton_client: TritonInferenceClient) -> None:
         assert refusal(triton_client, request_for(model, b"")).code == "unreadable_image"

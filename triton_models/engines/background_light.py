@@ -40,7 +40,7 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 # The filters work at this size at most; only their result meets the full picture.
 _WORK_SIDE = 1024
-_STRIP_ROWS = 256
+_STRIP_ROWS = 96
 # Between these the network cannot tell. A clean cut has 2 to 5 % of its pixels there: the edge, and no more.
 _SURELY_OUT, _SURELY_IN = 0.05, 0.95
 _MANY_UNDECIDED = 0.15

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from triton_models import canvas
-from triton_models.engines import OPERATIONS, Engine, load_engines, upscale_light
+from triton_models.engines import OPERATIONS, Engine, enhance_light, load_engines
 from triton_models.errors import Cancelled
 from triton_models.images import Picture
 from triton_models.parameters import resolve
@@ -78,7 +78,7 @@ class TestAPicture:
         whole = make(engines[operation], spoilt, operation, strength=1)
 
         monkeypatch.setattr(canvas, "_STRIP_PIXELS", 190 * 37)
-        monkeypatch.setattr(upscale_light, "TILE", 110)
+        monkeypatch.setattr(enhance_light, "TILE", 70)
         cut = make(engines[operation], spoilt, operation, strength=1)
 
         assert np.abs(cut.rgb.astype(int) - whole.rgb).max() <= 1
