@@ -3,7 +3,8 @@ Draw the contact sheet of the README: five photographs, each through the five op
 
     .venv-models/bin/python -m bench.examples docs/examples.jpg
 
-The photographs are scikit-image's own. `upscale` shows a detail: reduced to a quarter, as it came and enlarged again.
+The photographs are scikit-image's own. Two operations show a detail, as it came on the left and as it went on the
+right: `upscale` one that was reduced to a quarter, `enhance` one that was given noise and compressed badly.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ Box = tuple[int, int, int, int]
 WIDTH, HEIGHT, GAP, HEAD = 300, 225, 6, 26
 PAPER, INK = (250, 249, 246), (40, 40, 46)
 QUALITY = 82
+NOISE, BAD_QUALITY = 9, 35
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A file of scikit-image; box: the part to show, 4:3; detail: what `upscale` shows of it, 4:3."""
+    """A file of scikit-image; box: the part to show, 4:3; detail: what two operations show of it, 4:3."""
 
     file: str
     box: Box
@@ -39,10 +41,10 @@ class Photo:
 
 PHOTOS = (
     Photo("astronaut.png", (0, 0, 512, 384), (130, 20, 338, 176)),
-    Photo("coffee.png", (20, 10, 532, 394), (330, 150, 570, 330)),
+    Photo("coffee.png", (20, 10, 532, 394), (290, 220, 498, 376)),
     Photo("chelsea.png", (20, 0, 420, 300), (90, 50, 298, 206)),
-    Photo("motorcycle_left.png", (40, 0, 704, 498), (400, 80, 640, 260)),
-    Photo("rocket.jpg", (60, 0, 628, 426), (220, 150, 428, 306)),
+    Photo("motorcycle_left.png", (40, 0, 704, 498), (350, 250, 590, 430)),
+    Photo("camera.png", (0, 40, 512, 424), (100, 50, 308, 206)),
 )
 
 
@@ -50,32 +52,39 @@ def opened(file: str) -> Image.Image:
     return Image.open(Path(skimage.__file__).parent / "data" / file).convert("RGB")
 
 
-def made(operation: str, image: Image.Image, **options: object) -> Image.Image:
-    """Return what an operation makes of a picture, by its light engine and the defaults."""
+def made(operation: str, image: Image.Image, strength: float | None = None) -> Image.Image:
+    """Return what an operation's light engine makes of a picture."""
     file = io.BytesIO()
     image.save(file, "PNG")
     pipeline = Pipeline.load(operation, weights.model_volume())
-    request = Request(image=file.getvalue(), seed=7, options={"engine": "light", **options})
+    request = Request(image=file.getvalue(), strength=strength, seed=7, options={"engine": "light"})
     result = pipeline.run(request, on_progress=lambda _fraction, _preview: None, is_cancelled=lambda: False)
     return Image.open(io.BytesIO(result.image))
 
 
 def enlarged(photo: Image.Image, detail: Box) -> Image.Image:
-    """Return a detail at a quarter of its size, on the left as it is and on the right enlarged four times."""
     truth = photo.crop(detail)
     small = truth.resize((truth.width // 4, truth.height // 4), Image.Resampling.BOX)
-    after = made("upscale", small)
-    pair = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
-    half = (WIDTH - 2) // 2
-    for left, picture, way in ((0, small, Image.Resampling.NEAREST), (half + 2, after, Image.Resampling.LANCZOS)):
-        whole = picture.resize((round(HEIGHT * detail_ratio(detail)), HEIGHT), way)
+    return pair(small.resize(truth.size, Image.Resampling.NEAREST), made("upscale", small))
+
+
+def restored(photo: Image.Image, detail: Box) -> Image.Image:
+    truth = np.asarray(photo.crop(detail))
+    noisy = truth + np.random.default_rng(0).normal(0, NOISE, truth.shape)
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=BAD_QUALITY)
+    spoilt = Image.open(file)
+    return pair(spoilt, made("enhance", spoilt, strength=0.8))
+
+
+def pair(before: Image.Image, after: Image.Image) -> Image.Image:
+    """Return the middle of two pictures of the same thing, side by side."""
+    both, half = Image.new("RGB", (WIDTH, HEIGHT), PAPER), (WIDTH - 2) // 2
+    for left, picture in ((0, before), (half + 2, after)):
+        whole = picture.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         middle = (whole.width - half) // 2
-        pair.paste(whole.crop((middle, 0, middle + half, HEIGHT)), (left, 0))
-    return pair
-
-
-def detail_ratio(detail: Box) -> float:
-    return (detail[2] - detail[0]) / (detail[3] - detail[1])
+        both.paste(whole.crop((middle, 0, middle + half, HEIGHT)), (left, 0))
+    return both
 
 
 def checkered(cut: Image.Image) -> Image.Image:
@@ -90,10 +99,10 @@ def checkered(cut: Image.Image) -> Image.Image:
 def row(photo: Photo) -> list[Image.Image]:
     whole = opened(photo.file)
     shown = whole.crop(photo.box)
-    styled = [made(name, shown) for name in ("enhance", "style_comic", "style_aged")]
+    styled = [made(name, shown) for name in ("style_comic", "style_aged")]
     cells = [shown, *styled, checkered(made("background_remove", shown))]
     fitted = [cell.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS) for cell in cells]
-    return [fitted[0], enlarged(whole, photo.detail), *fitted[1:]]
+    return [fitted[0], enlarged(whole, photo.detail), restored(whole, photo.detail), *fitted[1:]]
 
 
 def sheet() -> Image.Image:

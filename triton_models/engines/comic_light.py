@@ -73,9 +73,9 @@ class LightInker:
             before = picture.rgb[strip.inner()].astype(np.float32) / 255
             colors = paint(drawing.colors.rows(strip.start, strip.end), parameters.flatness)
             ink = ink_of(drawing.response.rows(strip.start, strip.end))[..., None]
-            # Lines come before colours do, or a half drawn picture looks like a double exposure.
-            mixed = before + strength * (colors - before)
-            mixed = mixed + (1 - (1 - strength) ** 2) * ink * (_INK - mixed)
+            # Both run ahead of the strength, lines further, or a half drawn picture looks like a double exposure.
+            mixed = before + (1 - (1 - strength) ** 1.6) * (colors - before)
+            mixed = mixed + (1 - (1 - strength) ** 2.5) * ink * (_INK - mixed)
             if picture.gray:
                 mixed = np.repeat(mixed.mean(axis=2, keepdims=True), 3, axis=2)
             canvas.fill(strip.inner(), slice(0, picture.width), np.rint(mixed * 255).astype(np.uint8))
