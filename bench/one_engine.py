@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import io
 import json
-import resource
+import re
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -48,9 +49,21 @@ def baseline(operation: str, image: bytes) -> float:
     return time.perf_counter() - began
 
 
+def forget_the_peak() -> None:
+    """Let the peak of this process's memory begin anew: making the photo takes more than some engines."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_megabytes() -> float:
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
 def main(operation: str, megapixels: float, noise: float) -> None:
     image = photo(megapixels, noise)
     pipeline = Pipeline.load(operation, weights.model_volume())
+    forget_the_peak()
     heard, processor = [time.perf_counter()], time.process_time()
     result = pipeline.run(
         Request(image=image),
@@ -58,7 +71,7 @@ def main(operation: str, megapixels: float, noise: float) -> None:
         is_cancelled=lambda: False,
     )
     processor = time.process_time() - processor
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_megabytes()
     told = {"seconds": result.info["seconds"], "processor": processor, "silence": max(np.diff(heard)), "peak": peak}
     print(json.dumps(told | {"baseline": min(baseline(operation, image) for _ in range(3))}))
 

@@ -10,7 +10,7 @@ Local contrast comes from a guided filter (He et al. 2010), which has no halos.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -102,8 +102,7 @@ class LightRestorer:
             mixed = livelier(mixed, base.rows(strip.outer_start, strip.outer_end), strength)
             if picture.gray:
                 mixed = np.repeat(mixed.mean(axis=2, keepdims=True), 3, axis=2)
-            done = np.rint(mixed[strip.inner_of_outer()].clip(0, 1) * 255).astype(np.uint8)
-            canvas.fill(strip.inner(), slice(0, picture.width), done)
+            canvas.fill(strip.inner(), slice(0, picture.width), _levels(mixed[strip.inner_of_outer()]))
         return Outcome(
             canvas.finished(),
             checks={"noise": round(found.light * 255, 1), "jpeg_blocks": round(found.blocks.step * 255, 1)},
@@ -115,11 +114,13 @@ class LightRestorer:
         smooth = smooth_colors(small, found.blocks.step) if found.blocks.step else small
         restored = np.empty_like(small)
         plan = list(tiles(*small.shape[:2], size=TILE, overlap=OVERLAP))
+        sketch = Canvas.over(replace(picture, rgb=_levels(small)))
         for done, tile in enumerate(plan):
-            watch.report(done / len(plan))
+            watch.report(done / len(plan), sketch.preview)
             low = np.ascontiguousarray(smooth[tile.outer()])
             high = cv2.resize(self.network.forward(low), low.shape[1::-1], interpolation=cv2.INTER_AREA)
             restored[tile.inner()] = high[tile.inner_of_outer()]
+            sketch.fill(*tile.inner(), _levels((low + found.trust * (high - low))[tile.inner_of_outer()]))
         # Slow changes of colour are the photograph's own; the network shifts them.
         change = restored - smooth
         change -= cv2.GaussianBlur(change, (0, 0), _SLOW)
@@ -157,7 +158,7 @@ def clean_up(picture: Picture, found: Findings, watch: Watch) -> Picture:
         light = _without_noise(light, _LIGHT_SHARE * found.light)
         planes = [light, *(_without_noise(color, _COLOR_SHARE * found.color) for color in (red, blue))]
         rgb = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_YCrCb2RGB)[strip.inner_of_outer()]
-        canvas.fill(strip.inner(), slice(0, picture.width), np.rint(rgb.clip(0, 1) * 255).astype(np.uint8))
+        canvas.fill(strip.inner(), slice(0, picture.width), _levels(np.asarray(rgb, np.float32)))
     return canvas.finished()
 
 
@@ -166,11 +167,14 @@ def _planes(pixels: Floats) -> list[Floats]:
     return [np.asarray(plane, np.float32) for plane in cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))]
 
 
+def _levels(values: Floats) -> NDArray[np.uint8]:
+    return np.asarray(np.rint(values.clip(0, 1) * 255), np.uint8)
+
+
 def _without_noise(plane: Floats, level: float) -> Floats:
     if level <= 0:
         return plane
-    levels = np.rint(plane.clip(0, 1) * 255).astype(np.uint8)
-    return np.asarray(cv2.fastNlMeansDenoising(levels, None, level * 255, _WINDOW, _SEARCH), np.float32) / 255
+    return np.asarray(cv2.fastNlMeansDenoising(_levels(plane), None, level * 255, _WINDOW, _SEARCH), np.float32) / 255
 
 
 def smooth_colors(pixels: Floats, step: float) -> Floats:

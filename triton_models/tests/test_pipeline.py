@@ -245,6 +245,23 @@ class TestProgress:
         assert opened(previews[0]).format == "JPEG"
         assert np.abs(pixels(made.preview) - pixels(opened(made.image).resize(opened(made.preview).size))).mean() < 6
 
+    @pytest.mark.parametrize(("seconds", "inferred"), [(0.03, 1 / 3), (10.0, 0.99)])
+    def test_is_shared_out_by_the_time_that_stages_take(
+        self, seconds: float, inferred: float, upscale: Pipeline, small_photo: Image.Image
+    ) -> None:
+        engine = replace(Scripted(lambda picture: picture), seconds_per_megapixel=seconds)
+        operation = replace(upscale.operation, output_size=lambda width, height, _parameters: (width, height))
+        pipeline = replace(upscale, operation=operation, engines={engine.name: engine})
+        heard: list[float] = []
+
+        pipeline.run(
+            Request(image=encoded(small_photo), options={"format": "png"}),
+            on_progress=lambda fraction, _preview: heard.append(fraction),
+            is_cancelled=lambda: False,
+        )
+
+        assert heard[-2:] == pytest.approx([inferred, 1.0], abs=0.01)
+
     def test_ends_before_decoding_when_the_request_was_cancelled_in_the_queue(
         self, upscale: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:

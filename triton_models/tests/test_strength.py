@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,6 +114,24 @@ class TestAPicture:
         made = [make(engines[operation], Picture(rgb, alpha), operation, strength=1).rgb for rgb in (black, white)]
 
         assert np.abs(made[0][:, 80:].astype(int) - made[1][:, 80:]).max() <= 2
+
+    def test_is_shown_while_it_is_made(
+        self, operation: str, engines: dict[str, Engine], photo: Picture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(canvas, "_STRIP_PIXELS", 160 * 15)
+        monkeypatch.setattr(enhance_light, "TILE", 60)
+        now, shown = itertools.count(step=3), []
+        parameters, _ = resolve({"strength": 1, "seed": 1}, OPERATIONS[operation].accepts)
+        watch = Watch(lambda _, preview: preview and shown.append(pixels(preview)), lambda: False, lambda: next(now))
+
+        made = engines[operation].run(photo, parameters, watch).picture
+
+        from_photo, from_result = (
+            [float(np.abs(preview - each.rgb).mean()) for preview in shown] for each in (photo, made)
+        )
+        assert from_photo[-1] > from_photo[0] + 1
+        assert from_result[-1] < from_result[0] - 1
+        assert any(from_photo[0] + 0.3 < distance < from_photo[-1] - 0.3 for distance in from_photo)
 
     def test_tells_how_far_it_is_and_stops_when_nobody_wants_it(
         self, operation: str, engines: dict[str, Engine], photo: Picture
