@@ -459,8 +459,13 @@ class TestTheMenu:
     def test_says_which_page_this_is(self, browser: Client) -> None:
         assert '<a href="/jobs/" aria-current="page">' in browser.get("/jobs/").content.decode()
 
-    def test_shows_the_admin_to_staff_only(self, browser: Client, alice: User) -> None:
-        assert ">Admin</a>" not in browser.get("/").content.decode()
+    def test_shows_the_admin_to_staff_only(self, browser: Client, client: Client, olga: User) -> None:
+        others = browser.get("/").content.decode()
+        client.force_login(olga)
+        operators = client.get("/").content.decode()
+
+        assert ">Admin</a>" not in others
+        assert '<a href="/admin/">Admin</a>' in operators
 
 
 class TestAFile:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browser import looks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -40,6 +42,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    looks.watch_shifts(context)
     yield context
     context.close()
 

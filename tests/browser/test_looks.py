@@ -325,6 +325,31 @@ class TestAJobsLife:
         assert looks.shifted(page) < 0.01, page.evaluate("window.shifts")
 
 
+class TestTheComparison:
+    def test_is_dragged_and_the_picture_too_once_it_is_larger(self, page: Page, gallery: Gallery) -> None:
+        compared(page, gallery)
+        stage = page.locator("#stage").bounding_box()
+        assert stage is not None
+        middle, height = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+
+        drag(page, (middle, height), (stage["x"] + stage["width"] / 4, height))
+        expect(page.locator("#split")).to_have_value("25")
+        page.mouse.dblclick(middle, height)
+        expect(page.locator("#zoom-level")).not_to_have_text("100 %")
+        before = page.locator("#result").get_attribute("style")
+        drag(page, (middle + 200, height), (middle + 160, height - 30))
+
+        assert page.locator("#result").get_attribute("style") != before
+        assert page.locator("#before img").get_attribute("style") == page.locator("#result").get_attribute("style")
+
+
+def drag(page: Page, begin: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*begin)
+    page.mouse.down()
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
 class TestTheTheme:
     def test_follows_the_system_until_one_is_chosen_which_is_then_remembered(
         self, chromium: Browser, gallery: Gallery

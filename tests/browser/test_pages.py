@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from skimage import data
 
+from tests.browser import looks
 from tests.browser.conftest import sign_in
 from tests.running_site import ROOT, wait_until
 
@@ -116,6 +117,8 @@ class TestTheMainJob:
         page.get_by_role("button", name="Upscale").click()
         expect(card.get_by_role("link", name="Download")).to_be_visible(timeout=LONG)
 
+        # The photos take the place of the drop zone.
+        assert looks.shifted(page) < 0.05, page.evaluate("window.shifts")
         seen: list[str] = page.evaluate("window.seen")
         percentages = [int(text.split()[-2]) for text in seen if text.startswith("making the picture")]
         assert len(set(percentages)) >= 2, seen

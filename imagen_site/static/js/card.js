@@ -59,7 +59,7 @@ class Card {
     this.find(".state").textContent = sentence;
     this.find(".reason").textContent = reason;
     this.find(".reason").hidden = !reason;
-    this.find("progress").hidden = !["waiting", "uploading", "queued", "working"].includes(state);
+    this.find("progress").classList.toggle("over", !["waiting", "uploading", "queued", "working"].includes(state));
     this.find(".retry").hidden = !["refused", "broken"].includes(state);
     this.find(".cancel").hidden = !["waiting", "uploading", "queued", "working"].includes(state);
     this.find(".remove").hidden = ["uploading", "queued", "working"].includes(state);
