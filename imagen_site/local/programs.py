@@ -57,12 +57,7 @@ def triton_program(root: Path, ports: TritonPorts) -> Program:
     """Return the model server, run by the models' environment."""
     python = str(root / ".venv-models/bin/python")
     listen = (f"--{name}-port={port}" for name, port in vars(ports).items())
-    return Program(
-        "triton",
-        (python, "-m", "triton_models.local_server", *listen),
-        # Engines that share cores: sleeping threads save a quarter of the processor time, trimming a tenth of memory.
-        {"OMP_WAIT_POLICY": "passive", "MALLOC_TRIM_THRESHOLD_": "1048576"},
-    )
+    return Program("triton", (python, "-m", "triton_models.local_server", *listen))
 
 
 def supervisor_config(programs: Iterable[Program], *, root: Path, var_dir: Path) -> str:

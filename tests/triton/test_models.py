@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.triton, pytest.mark.xdist_group("triton")]
 # What one tile and the encoding of a small picture take on two busy cores, with a margin.
 A_TILE_SECONDS = 4
 # Progress beyond this comes from the engine.
-DECODED = 0.05
+DECODED = 0.005
 
 
 def request_for(model: str, image: bytes, **parameters: object) -> InferenceRequest:

@@ -86,6 +86,7 @@ class TestSharedMemory:
 class TestEnvironment:
     def test_leads_the_stub_to_this_interpreter_and_to_the_project(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
         monkeypatch.setenv("IMAGEN_ENGINE_THREADS", "3")
 
         environment = local_server._environment()
@@ -93,4 +94,10 @@ class TestEnvironment:
         assert (Path(environment["PATH"].split(":")[0]) / "python3").exists()
         assert (Path(environment["IMAGEN_PROJECT_ROOT"]) / "triton_models/serving.py").exists()
         assert environment["OMP_NUM_THREADS"] == "3"
+        assert environment["OMP_WAIT_POLICY"] == "passive"
         assert "PYTHONPATH" not in environment
+
+    def test_leaves_what_was_set_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+
+        assert local_server._environment()["OMP_WAIT_POLICY"] == "active"
