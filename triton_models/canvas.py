@@ -56,7 +56,8 @@ class Canvas:
     def strips(self, watch: Watch, *, overlap: int = 0) -> Iterator[Span]:
         """Yield strips of rows to fill, each looking `overlap` rows further, and report how far the filling is."""
         height, width = self.rgb.shape[:2]
-        plan = spans(height, size=max(8, _STRIP_PIXELS // width), overlap=overlap)
+        # In a wide picture a strip of few rows would be mostly overlap.
+        plan = spans(height, size=max(8, 2 * overlap, _STRIP_PIXELS // width), overlap=overlap)
         for done, strip in enumerate(plan):
             watch.report(done / len(plan), self.preview)
             yield strip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from triton_models import images
 from triton_models.engines import OPERATIONS, Engine, Operation, Outcome, choose, load_engines, required_engines
 from triton_models.errors import ImageTooLarge, InvalidParameter, QualityGate
-from triton_models.parameters import COMMON, Parameters, resolve
+from triton_models.parameters import Parameters, resolve
 from triton_models.progress import Watch
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Pipeline:
         with seconds.of("encode"):
             encoding = watch.part(shares.inferred, 1.0)
             encoded = encoding.during(lambda: _encode(outcome, parameters), expected_seconds=shares.encoding)
-        warnings = [*outcome.warnings, *_unused(request, engine, unknown)]
+        warnings = [*outcome.warnings, *_unused(parameters, self.operation, engine, unknown)]
         info = _info(engine, header, outcome, encoded) | {"seconds": seconds.seconds, "warnings": warnings}
         info["parameters"] = parameters.described(self.operation.accepts) | outcome.chosen
         watch.report(1.0)
@@ -186,9 +186,11 @@ def _encode(outcome: Outcome, parameters: Parameters) -> Encoded:
     )
 
 
-def _unused(request: Request, engine: Engine, unknown: list[str]) -> list[str]:
+def _unused(parameters: Parameters, operation: Operation, engine: Engine, unknown: list[str]) -> list[str]:
     warnings = [f"{name} is not a parameter of this operation and was ignored." for name in unknown]
-    idle = sorted(set(request.asked()) - set(unknown) - set(COMMON) - engine.uses)
+    # A default is nobody's wish: a caller may send them all.
+    asked = {name for name, default in operation.accepts.items() if getattr(parameters, name) != default}
+    idle = sorted(asked - engine.uses)
     return warnings + [f"The {name} was not used: the engine {engine.name} takes none." for name in idle]
 
 

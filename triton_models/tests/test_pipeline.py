@@ -156,6 +156,14 @@ class TestInfo:
         assert (info["parameters"]["scale"], info["parameters"]["seed"]) == (2, 7)
         assert info["warnings"] == []
 
+    @pytest.mark.parametrize("name", ["style_comic", "style_aged"])
+    def test_warns_of_no_default_that_was_sent_along(self, name: str, volume: Path, small_photo: Image.Image) -> None:
+        pipeline = Pipeline.load(name, volume)
+
+        made = run(pipeline, small_photo, options=pipeline.operation.accepts)
+
+        assert made.info["warnings"] == []
+
     def test_warns_of_a_prompt_that_no_engine_here_can_use(self, upscale: Pipeline, small_photo: Image.Image) -> None:
         made = run(upscale, small_photo, prompt="a sharper cat", guidance_scale=7.5)
 
