@@ -51,7 +51,7 @@ def check_quota(account: Account, limits: Limits, *, now: datetime, but: Job | N
     """
     if limits.max_unfinished_jobs == 0:
         raise AccountClosed
-    jobs = Job.objects.owned_by(account.pk)
+    jobs = Job.objects.owned_by(account.pk).filter(beyond_quota=False)
     if but is not None:
         jobs = jobs.exclude(pk=but.pk)
     # A slice, so that an account with many jobs costs no more than its limit.

@@ -41,6 +41,8 @@ class Job(models.Model):
     credits = models.PositiveIntegerField()
     requested_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    # Made by an operator's bulk work: it takes none of the account's quota.
+    beyond_quota = models.BooleanField(default=False, db_default=False)
     # When the sweep last put the job on its queue again; null says that it never had to.
     republished_at = models.DateTimeField(null=True)
 

@@ -290,6 +290,7 @@ class JobService:
             operation=submission.operation.name,
             params=dict(submission.params),
             credits=price,
+            beyond_quota=submission.beyond_quota,
             requested_at=now,
             expires_at=now + self.retention,
             filename=upload.filename,

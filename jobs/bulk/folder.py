@@ -75,7 +75,9 @@ class Import:
         return hashlib.sha256(os.fsencode(self.path.relative_to(self.folder)) + b"\0" + content).hexdigest()[:40]
 
     def is_of(self, job: Job) -> bool:
-        return job.operation == self.operation.name and job.params == self.operation.clean(self.values)
+        wanted = self.operation.clean(self.values)
+        asked = {name: wanted[name] for name in self.values}
+        return job.operation == self.operation.name and asked.items() <= job.params.items()
 
     def sketch(self) -> Submission:
         return self.understand("")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import billing.services
 from jobs.bulk.run import made_before, sentence_of
-from jobs.bulk.work import CannotRead, Skipped
-from jobs.errors import IdempotencyKeyReused, JobError, Unavailable
+from jobs.bulk.work import DoneOtherwise, NotDone, Skipped
+from jobs.errors import JobError, Unavailable
 from jobs.operations import MEGAPIXEL
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def plan(works: Iterable[Work], *, run: str, service: JobService, progress: Prog
             progress.tell(reason.code, f"{work.name}: would be skipped. {reason}")
         except Unavailable:
             raise
-        except (JobError, CannotRead) as error:
+        except (JobError, NotDone) as error:
             found.failed[error.code] += 1
             progress.tell(error.code, f"{work.name}: {sentence_of(error)}")
         progress.step()
@@ -82,7 +82,7 @@ def _add(found: Plan, work: Work, service: JobService) -> None:
     earlier = made_before(work.account, f"{found.run}:{work.key()}")
     if earlier is not None:
         if not work.is_of(earlier):
-            raise IdempotencyKeyReused
+            raise DoneOtherwise(found.run)
         found.made_before += 1
         return
     submission = work.sketch()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from billing.errors import InsufficientCredits
 from jobs.bulk.outages import OUTAGES, patiently
 from jobs.bulk.stop import Stopped
-from jobs.bulk.work import CannotRead, Skipped
-from jobs.errors import IdempotencyKeyReused, JobError, Unavailable
+from jobs.bulk.work import DoneOtherwise, NotDone, Skipped
+from jobs.errors import JobError, Unavailable
 from jobs.models import IdempotencyRecord, Job
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class BulkRun:
             self._run_dry(work.account, error)
         except Unavailable:
             raise
-        except (JobError, CannotRead) as error:
+        except (JobError, NotDone) as error:
             self.summary.failed[error.code] += 1
             self.progress.tell(error.code, f"{work.name}: {sentence_of(error)}")
         else:
@@ -93,7 +93,7 @@ class BulkRun:
         earlier = self._patiently(lambda: made_before(work.account, key))
         if earlier is not None:
             if not work.is_of(earlier):
-                raise IdempotencyKeyReused
+                raise DoneOtherwise(self.name)
             self.summary.made_before += 1
             self._made(earlier, work)
             return

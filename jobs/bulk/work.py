@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from jobs import uploads
 from jobs.errors import ObjectMissing
@@ -29,10 +29,23 @@ class Skipped(Exception):
         self.code = code
 
 
-class CannotRead(Exception):
-    """This machine does not let us read a file or folder; a failure."""
+class NotDone(Exception):
+    """A failure that is the operator's to mend."""
+
+    code: ClassVar[str]
+
+
+class CannotRead(NotDone):
+    """This machine does not let us read a file or folder."""
 
     code = "unreadable_file"
+
+
+class DoneOtherwise(NotDone):
+    code = "done_otherwise"
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"The run {run} did something else with it before; give this one another name with --run.")
 
 
 class Work(Protocol):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 import os
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from PIL import Image
 
 from jobs.bulk.folder import Import, files_in, save_result
 from jobs.bulk.run import CannotGoOn
@@ -135,6 +138,25 @@ class TestAnImport:
 
         assert summary.made == 4
         assert Job.objects.filter(filename="caf\ufffd.png").exists()
+
+    def test_holds_no_more_than_two_photos_in_memory(
+        self, world: World, rich: Account, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(world.images, "write", lambda _path, _content: None)
+        photo = io.BytesIO()
+        Image.effect_noise((700, 700), 80).save(photo, "PNG")
+        for number in range(12):
+            (folder / f"noise-{number}.png").write_bytes(photo.getvalue())
+
+        tracemalloc.start()
+        try:
+            summary = import_all(world, rich, folder)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert (summary.made, len(photo.getvalue()) > 400_000) == (15, True)
+        assert peak < 4 * len(photo.getvalue())
 
 
 class TestAResult:

@@ -9,7 +9,7 @@ from django.db import OperationalError
 import billing.services
 from billing.models import LedgerEntry
 from jobs.bulk.work import Rerun, reruns
-from jobs.errors import Unavailable
+from jobs.errors import TooManyJobs, Unavailable
 from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.tests.bulk_cast import Bulk
@@ -77,7 +77,7 @@ class TestARun:
 
         summary = bulk.run(again(world, three, operation=OPERATIONS["enhance"]))
 
-        assert summary.failed == {"idempotency_key_reused": 3}
+        assert summary.failed == {"done_otherwise": 3}
         assert len(children()) == 3
 
     def test_for_nothing_moves_no_credits(self, world: World, bulk: Bulk, three: list[Job]) -> None:
@@ -95,6 +95,18 @@ class TestARun:
         account.save()
 
         assert bulk.run(again(world, three)).made == 3
+
+    def test_leaves_the_accounts_quota_to_its_people(
+        self, world: World, bulk: Bulk, rich: Account, three: list[Job]
+    ) -> None:
+        rich.max_unfinished_jobs, rich.max_submits_per_minute = 4, 4
+        rich.save()
+
+        bulk.run(again(world, three))
+        world.submit(rich)
+
+        with pytest.raises(TooManyJobs):
+            world.submit(rich)
 
 
 class TestWhatCannotBeDone:
