@@ -90,12 +90,13 @@ class LightRestorer:
         if strength == 0:
             return Outcome(picture)
         found = measure(picture)
-        clean = picture if found.clean else clean_up(picture, found, watch.part(0.0, 0.4))
-        change = self._change(clean, found, watch.part(0.0 if found.clean else 0.4, 0.9))
+        cleaned_at, restored_at = _shares(picture, found)
+        clean = picture if found.clean else clean_up(picture, found, watch.part(0.0, cleaned_at))
+        change = self._change(clean, found, watch.part(cleaned_at, restored_at))
         base = _base(clean)
         canvas = Canvas.over(picture)
         cleaned = 1 - (1 - strength) ** 3
-        for strip in canvas.strips(watch.part(0.9, 1.0), overlap=REACH + 4):
+        for strip in canvas.strips(watch.part(restored_at, 1.0), overlap=REACH + 4):
             before, after = (opaque_pixels(each, (strip.outer(), slice(None))) for each in (picture, clean))
             after = after + change.rows(strip.outer_start, strip.outer_end)
             mixed = before + cleaned * (after - before)
@@ -131,6 +132,16 @@ def load(volume: Path, *, threads: int) -> LightRestorer:
     """Load the network from the model volume. Raises EngineUnavailable, naming the file that is missing or wrong."""
     network = upscale_light.load(volume, threads=threads)
     return LightRestorer(network, network.weights_sha256)
+
+
+def _shares(picture: Picture, found: Findings) -> tuple[float, float]:
+    """Return how far the work is once the picture is clean, and once the network is through: by processor seconds."""
+    megapixels = picture.width * picture.height / 1e6
+    planes = (found.light > 0) + 2 * (found.color > 0)
+    cleaning = 0.0 if found.clean else (0.15 + 0.35 * planes) * megapixels
+    restoring, finishing = 13 * min(megapixels, _NETWORK_PIXELS / 1e6), megapixels
+    whole = cleaning + restoring + finishing
+    return cleaning / whole, (cleaning + restoring) / whole
 
 
 def measure(picture: Picture) -> Findings:
