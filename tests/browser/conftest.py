@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.running_site import RunningSite
 
-_ARGUMENTS = [
+ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
         # On a machine without it; on CI tests/no_skips.py makes a failure of this.
         pytest.skip("there is no Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 
