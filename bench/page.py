@@ -1,12 +1,13 @@
 """
 What somebody waits for in a browser: the first paint of the page, and the first sign of work after a drop.
 
-In Chromium on this machine, each time with an empty cache, over loopback; the model sleeps 200 ms, which the first sign of
-work does not wait for. Bytes are those over the wire, with their headers.
+In Chromium on this machine, each time with an empty cache, over loopback; the model sleeps 200 ms, which the first sign
+of work does not wait for. Bytes are those over the wire, with their headers.
 """
 
 from __future__ import annotations
 
+import base64
 import shutil
 import sys
 import tempfile
@@ -31,9 +32,10 @@ _LARGEST = """() => new Promise((resolve) => {
 })"""
 _FIRST = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 # From the drop, through the button, to the first change that the socket told of.
-_DROP_TO_PROGRESS = """(bytes) => new Promise((resolve) => {
+_DROP_TO_PROGRESS = """(base64) => new Promise((resolve) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     const transfer = new DataTransfer();
-    transfer.items.add(new File([new Uint8Array(bytes)], "photo.jpg", {type: "image/jpeg"}));
+    transfer.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
     const began = performance.now();
     const cards = document.getElementById("cards");
     new MutationObserver(() => {
@@ -72,7 +74,7 @@ def progress(browser: Browser, site: RunningSite, who: StorageState, photo: byte
     page = context.new_page()
     page.goto(site.url)
     page.wait_for_load_state("networkidle")
-    milliseconds = float(page.evaluate(_DROP_TO_PROGRESS, list(photo)))
+    milliseconds = float(page.evaluate(_DROP_TO_PROGRESS, base64.b64encode(photo).decode()))
     context.close()
     return milliseconds
 
