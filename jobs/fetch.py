@@ -123,7 +123,8 @@ def _read(response: httpx.Response, *, limits: Limits) -> bytes:
 def _in_our_words() -> Iterator[None]:
     try:
         yield
-    except (SSRFGuardError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+    except (SSRFGuardError, httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+        # UnicodeError: what idna, below httpx, says to a name that is no name.
         # Without the reason: it would tell a stranger what our names and networks are.
         raise BadImageUrl from error
     except httpx.TimeoutException as error:

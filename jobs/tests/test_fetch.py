@@ -231,6 +231,9 @@ class TestAnAddressThatWeDoNotGoTo:
             "http://100.64.0.1/photo.png",
             "https://example.com/" + "x" * 9_000,
             "http://exa mple.com/photo.png",
+            "http://xn--/photo.png",
+            "http://xn--zzzzzz.com/photo.png",
+            "http://xn--a-ecp.ru/photo.png",
             "http://example.com/photo\r\nX-Header: 1",
         ],
     )
@@ -245,6 +248,10 @@ class TestAnAddressThatWeDoNotGoTo:
             fetcher.fetch(f"http://127.0.0.1:{port}/redirect?to=http://127.0.0.2:{port}/photo.png", limits=Limits())
 
         assert [host for host, _ in Pages.asked] == [f"127.0.0.1:{port}"]
+
+    def test_is_refused_behind_a_redirect_to_a_name_that_is_none(self, fetcher: ImageFetcher, port: int) -> None:
+        with pytest.raises((BadImageUrl, ImageUrlUnreachable)):
+            fetcher.fetch(f"http://127.0.0.1:{port}/redirect?to=http://xn--a-ecp.ru:{port}/photo.png", limits=Limits())
 
     def test_is_refused_when_redirects_never_end(self, fetcher: ImageFetcher, port: int) -> None:
         with pytest.raises(BadImageUrl):
