@@ -104,7 +104,8 @@ class TestALocalRun:
         assert demo["api_key"] in local_run.said()
         assert (local_run.var_dir / "demo.json").stat().st_mode & 0o777 == 0o600
         assert account["credits"] == {"available": 1000, "held": 0}
-        assert local_run.process.returncode == 0
+        # Gone, and not only a zombie that nobody has asked for its code.
+        assert local_run.process.wait(10) == 0
 
     @pytest.mark.parametrize("killed", ["supervisord", "imagen_site.local.run"])
     def test_leaves_nothing_when_a_manager_is_killed(self, local_run: LocalRun, killed: str) -> None:
