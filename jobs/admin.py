@@ -155,7 +155,7 @@ class JobAdmin(ReadOnlyAdmin):
     def requested(self, job: Job) -> str:
         return moment(job.requested_at)
 
-    @admin.display(description="Took")
+    @admin.display(description="Ended after")
     def took(self, job: Job) -> str:
         return (
             f"{(job.completed_at - job.requested_at).total_seconds():,.1f}\N{NO-BREAK SPACE}s"

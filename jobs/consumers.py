@@ -128,6 +128,7 @@ class JobsConsumer(_Snapshots):
         self._owner = str(account.pk)
         self._shown = _shown_jobs(self.scope["query_string"])
         self._jobs: dict[UUID, Job] = {}
+        self._newest: Job | None = None
 
     async def follow(self, subscription: Subscription) -> None:
         subscription.watch(owner_key(self._owner))
@@ -147,12 +148,13 @@ class JobsConsumer(_Snapshots):
             self._jobs.pop(change.job_id, None)
 
     async def _look(self, subscription: Subscription) -> None:
-        """Watch every open job that is new to this socket, then read them."""
-        open_jobs = await database_sync_to_async(_open_jobs)(self._owner)
-        new = {job.id: job for job in open_jobs if job.id not in self._jobs and str(job.id) not in self._sent}
-        self._jobs.update(new)
-        for job_id in new:
-            subscription.watch(job_key(job_id))
+        """Watch every open job that is new to this socket, then read them, and those that have ended already."""
+        found, self._newest = await database_sync_to_async(_jobs_to_show)(self._owner, self._newest)
+        new = {job.id: job for job in found if job.id not in self._jobs and str(job.id) not in self._sent}
+        for job in new.values():
+            if job.settled_at is None:
+                self._jobs[job.id] = job
+                subscription.watch(job_key(job.id))
         for view in await _views(list(new), self._owner):
             await self.send_view(view)
 
@@ -168,8 +170,12 @@ def _views(job_ids: list[UUID], owner: str | UUID) -> list[dict[str, Any]]:
     return queries.job_views(jobs, states=adapters.state_store(), sign=adapters.sign_link)
 
 
-def _open_jobs(owner: str) -> list[Job]:
-    return list(queries.jobs_of(owner).unsettled()[:MAX_OPEN])
+def _jobs_to_show(owner: str, newest: Job | None) -> tuple[list[Job], Job | None]:
+    """Return the open jobs and any newer than `newest`, which may have ended at once; and the newest there is now."""
+    jobs = queries.jobs_of(owner)
+    latest = jobs.first()
+    fresh = [] if newest is None else list(queries.newer_than(newest, owner)[:MAX_OPEN])
+    return [*jobs.unsettled()[:MAX_OPEN], *fresh], latest
 
 
 def _shown_jobs(query: bytes) -> list[UUID]:

@@ -47,6 +47,11 @@ def jobs_of(owner: str | UUID) -> JobQuerySet:
     return Job.objects.owned_by(owner).order_by("-requested_at", "-id")
 
 
+def newer_than(job: Job, owner: str) -> JobQuerySet:
+    """Return the jobs of an account that were asked for after one of them, newest first."""
+    return _on_one_side(jobs_of(owner), job.requested_at, job.id, side="gt")
+
+
 def with_status(jobs: JobQuerySet, status: JobStatus, *, states: JobStateStore) -> JobQuerySet:
     """Narrow to jobs of a status: settled ones by SQL's mirror, the others by their live state."""
     unsettled = list(jobs.unsettled().values_list("id", flat=True)[:MAX_LIVE])

@@ -359,6 +359,24 @@ class TestTheSocketOfAllJobs:
         assert after["job_id"] == str(new.id)
         assert watched == {owner_key(str(rich.pk)), job_key(new.id)}
 
+    async def test_shows_a_job_that_has_ended_before_anybody_looked(
+        self, site: World, job: Job, rich: Account, alice_key: str
+    ) -> None:
+        def submit_and_cancel() -> Job:
+            site.clock.pass_(seconds=1)
+            made = site.submit(rich)
+            site.service.cancel(made, now=NOW)
+            return made
+
+        async with by_key(ALL, alice_key) as socket:
+            await socket.next()
+            ended = await database_sync_to_async(submit_and_cancel)()
+            seen = (await socket.until(lambda view: view["status"] == "cancelled"))[-1]
+            watched = set(adapters.hub()._readers)
+
+        assert seen["job_id"] == str(ended.id)
+        assert job_key(ended.id) not in watched
+
     async def test_shows_many_jobs_that_come_at_once(self, site: World, rich: Account, alice_key: str) -> None:
         await database_sync_to_async(billing.services.grant)(account=rich, credits=100, reference="more", now=NOW)
 

@@ -169,6 +169,19 @@ class TestSeveralPhotos:
         # The browser itself notes every answer of 415 in the console.
         complaints.clear()
 
+    def test_are_sent_once_however_often_the_button_is_clicked(
+        self, page: Page, site: RunningSite, small_photo: Path
+    ) -> None:
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+        choose(page, small_photo)
+
+        page.locator("form#submit button[type=submit]").dblclick()
+
+        expect(page.locator(".card").get_by_role("link", name="Download")).to_be_visible(timeout=LONG)
+        expect(page.locator("#problem")).to_be_hidden()
+        assert len(sent) == 1
+
     def test_may_be_pasted(self, page: Page, site: RunningSite, small_photo: Path) -> None:
         page.evaluate(
             """(bytes) => {

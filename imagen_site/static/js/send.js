@@ -51,7 +51,7 @@ function answered(card, request) {
   const isJson = (request.getResponseHeader("Content-Type") || "").includes("json");
   if (request.status === 202 && isJson) {
     accepted(card, JSON.parse(request.responseText));
-  } else if (request.status === 401 || request.status === 403) {
+  } else if (request.status === 401 || (request.status === 403 && !request.responseText.includes("account_closed"))) {
     card.refused("Your sign-in has ended. Reload the page and sign in.", "");
   } else if (!isJson || request.status === 500) {
     card.broken("The site could not take the photo. Try again in a moment.");
@@ -146,9 +146,10 @@ list.addEventListener("click", (event) => {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const ready = cards.filter((card) => card.sendable && card.file.size <= Number(form.dataset.maxBytes));
-  complain(ready.length ? "" : "Choose a photo first.");
+  // Clicked twice, there is nothing left to send and nothing wrong.
+  complain(cards.length ? "" : "Choose a photo first.");
   if (!ready.length) {
-    picker.focus();
+    if (!cards.length) picker.focus();
     return;
   }
   unmark();
