@@ -1,7 +1,8 @@
 """
 A real Triton for the tests that need one, started once for the session, and a client of it.
 
-Such tests are marked `triton` and `xdist_group("triton")`: in one worker of pytest-xdist they share one server.
+Such tests are marked `triton` and `xdist_group("triton")`: in one worker of pytest-xdist they share one server. A few are
+in the group "looks" instead, with one of their own, so that both workers have as much to do.
 """
 
 import subprocess

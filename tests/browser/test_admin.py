@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.triton,
     pytest.mark.processes,
-    pytest.mark.xdist_group("triton"),
+    pytest.mark.xdist_group("looks"),
     pytest.mark.timeout(180),
 ]
 EMAIL = "olga@example.com"

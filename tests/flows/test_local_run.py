@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from triton_models.local_triton import LocalTriton
 
-pytestmark = [pytest.mark.processes, pytest.mark.triton, pytest.mark.xdist_group("triton"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.processes, pytest.mark.triton, pytest.mark.xdist_group("looks"), pytest.mark.timeout(180)]
 # Set in the environment of the first process, and so of all that it starts.
 MARK = "IMAGEN_TEST_RUN"
 
