@@ -56,7 +56,8 @@ class Work(Protocol):
         """What an operator calls it."""
 
     @property
-    def account(self) -> Account: ...
+    def account(self) -> Account:
+        """Whose job it is; raises Skipped."""
 
     def key(self) -> str:
         """Return what tells this work from any other of its run; raises Skipped or a JobError."""
@@ -134,7 +135,7 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Missing:
-    """An id that was given and names no job, or none that fits the filters."""
+    """An id that was given and names no job, or none that fits the filters: whatever is asked of it is skipped."""
 
     job_id: UUID
 
@@ -143,20 +144,23 @@ class Missing:
         return str(self.job_id)
 
     @property
-    def account(self) -> Account:
-        raise NotImplementedError
+    def account(self) -> NoReturn:
+        self._skip()
 
     def key(self) -> NoReturn:
-        raise Skipped("no_such_job", "There is no such job, or it does not fit the filters.")
+        self._skip()
 
-    def is_of(self, job: Job) -> NoReturn:
-        raise NotImplementedError
+    def is_of(self, job: Job) -> NoReturn:  # noqa: ARG002 - as Work has it
+        self._skip()
 
     def sketch(self) -> NoReturn:
-        raise NotImplementedError
+        self._skip()
 
-    def understand(self, idempotency_key: str) -> NoReturn:
-        raise NotImplementedError
+    def understand(self, idempotency_key: str) -> NoReturn:  # noqa: ARG002 - as Work has it
+        self._skip()
+
+    def _skip(self) -> NoReturn:
+        raise Skipped("no_such_job", "There is no such job, or it does not fit the filters.")
 
 
 def reruns(

@@ -112,6 +112,14 @@ class TestReprocess:
 
         assert (told["made"], told["skipped"]) == (1, {"no_such_job": 1})
 
+    @pytest.mark.parametrize("command", ["reprocess", "retry_failed"])
+    def test_names_them_before_anything_is_done_too(
+        self, adapted: World, rich: Account, tell: Tell, command: str
+    ) -> None:
+        told = tell(command, str(uuid4()), "--dry-run")
+
+        assert (told["jobs"], told["skipped"]) == (0, {"no_such_job": 1})
+
     def test_stops_at_a_line_that_is_no_id(self, adapted: World, rich: Account, tell: Tell, tmp_path: Path) -> None:
         (job,) = done(adapted, rich)
         (tmp_path / "ids").write_text(f"{job.id}\nnonsense\n")
