@@ -75,8 +75,6 @@ class LightAger:
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         strength = parameters.strength or 0.0
         watch.report(0.0)
-        if strength == 0:
-            return Outcome(picture)
         seed = _seed_of(picture) if parameters.seed is None else parameters.seed
         layers = lay_print(picture, seed)
         canvas = Canvas.over(picture)

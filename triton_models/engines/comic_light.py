@@ -65,8 +65,6 @@ class LightInker:
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         strength = parameters.strength or 0.0
         watch.report(0.0)
-        if strength == 0:
-            return Outcome(picture)
         drawing = draw(picture, parameters.line_weight, parameters.flatness, watch.part(0.0, 0.5))
         canvas = Canvas.over(picture)
         for strip in canvas.strips(watch.part(0.5, 1.0)):

@@ -87,8 +87,6 @@ class LightRestorer:
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         strength = parameters.strength or 0.0
         watch.report(0.0)
-        if strength == 0:
-            return Outcome(picture)
         found = measure(picture)
         cleaned_at, restored_at = _shares(picture, found)
         clean = picture if found.clean else clean_up(picture, found, watch.part(0.0, cleaned_at))

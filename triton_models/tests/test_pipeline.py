@@ -67,6 +67,19 @@ class TestLoad:
 
 
 class TestRun:
+    def test_gives_the_photo_back_at_a_strength_of_0_whatever_the_engine_does(
+        self, volume: Path, small_photo: Image.Image
+    ) -> None:
+        loaded = Pipeline.load("enhance", volume)
+        inverted = Scripted(lambda picture: replace(picture, rgb=255 - picture.rgb))
+        pipeline = replace(loaded, engines=dict.fromkeys(loaded.engines, inverted))
+
+        made = [opened(run(pipeline, small_photo, strength=strength).image) for strength in (0.0, 0.1)]
+
+        differences = [np.abs(np.asarray(each, int) - np.asarray(small_photo, int)).max() for each in made]
+        assert differences[0] == 0
+        assert differences[1] > 100
+
     def test_enlarges_a_photograph_four_times(self, upscale: Pipeline, small_photo: Image.Image) -> None:
         made = run(upscale, small_photo)
 
