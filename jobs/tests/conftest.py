@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
 from PIL import Image
+from rest_framework.test import APIClient
 
 import billing.services
+from billing.models import LedgerEntry
 from billing.prices import PRICES
 from inference.fake_client import FakeInferenceClient, Script
 from jobs import adapters
@@ -20,6 +23,7 @@ from jobs.fetch import ImageFetcher
 from jobs.image_store import MemoryImageStore
 from jobs.lease import LeaseTerms
 from jobs.limits import limits_of
+from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.queue import ListJobQueue
 from jobs.runner import Runner
@@ -27,8 +31,9 @@ from jobs.services import JobService
 from jobs.state_store.memory import MemoryStateStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accounts.models import Account, User
-    from jobs.models import Job
     from jobs.states import JobState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -141,3 +146,49 @@ def adapted(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     }.items():
         monkeypatch.setattr(adapters, name, lambda what=what: what)
     return world
+
+
+@pytest.fixture
+def api(alice_key: str) -> APIClient:
+    """A program that asks with a key of alice's account."""
+    return APIClient(headers={"Authorization": f"Bearer {alice_key}"})
+
+
+@pytest.fixture
+def nothing_happened(adapted: World, rich: Account) -> Iterator[None]:
+    """What the test does must leave no job, no credit moved, no picture and no message."""
+    yield
+    assert not Job.objects.exists()
+    assert not LedgerEntry.objects.exclude(kind="grant").exists()
+    assert not adapted.images.objects
+    assert not adapted.queue.published
+
+
+@pytest.fixture
+def browser(client: Client, alice: User, rich: Account, adapted: World) -> Client:
+    """Alice's browser, signed in."""
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def strangers_browser(charlie: User) -> Client:
+    client = Client()
+    client.force_login(charlie)
+    return client
+
+
+@pytest.fixture
+def jobs(adapted: World, rich: Account, alice_key: str) -> list[Job]:
+    """A queued, a running, a completed and a cancelled job of alice's account."""
+    queued, completed, cancelled, running = (
+        adapted.submit(rich, filename=f"{name}.png") for name in ("beach", "city", "dog", "elk")
+    )
+    adapted.runner.run(completed.id)
+    adapted.service.cancel(cancelled, now=NOW)
+    state, version = adapted.states.read(running.id)
+    claimed = state.claim(now=adapted.clock(), lease=adapted.runner.terms.duration, max_attempts=5)
+    adapted.states.write(claimed, expected=version)
+    for job in (queued, completed, cancelled, running):
+        job.refresh_from_db()
+    return [queued, running, completed, cancelled]

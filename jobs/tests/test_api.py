@@ -24,12 +24,6 @@ pytestmark = pytest.mark.usefixtures("adapted")
 
 
 @pytest.fixture
-def api(alice_key: str) -> APIClient:
-    """A program that asks with a key of alice's account."""
-    return asking_with(alice_key)
-
-
-@pytest.fixture
 def job(world: World, rich: Account) -> Job:
     return world.submit(rich)
 

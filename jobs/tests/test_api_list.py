@@ -18,7 +18,7 @@ from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.state_store.sql import SqlStateStore
 from jobs.states import JobStatus
-from jobs.tests.asking import JOBS, asking_with, begin, refused
+from jobs.tests.asking import JOBS, begin, refused
 from jobs.tests.conftest import NOW, World
 
 if TYPE_CHECKING:
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 SOME_ID = "6f1aafc0-d974-4591-9ede-ccb6806e23b1"
 
 pytestmark = pytest.mark.usefixtures("adapted")
-
-
-@pytest.fixture
-def api(alice_key: str) -> APIClient:
-    """A program that asks with a key of alice's account."""
-    return asking_with(alice_key)
 
 
 @pytest.fixture

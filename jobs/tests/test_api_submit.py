@@ -18,7 +18,7 @@ import billing.services
 from accounts.models import Account
 from billing.models import LedgerEntry
 from jobs import adapters
-from jobs.errors import ImageUrlUnreachable, Unavailable
+from jobs.errors import Unavailable
 from jobs.models import Job
 from jobs.operations import OPERATIONS, Limits
 from jobs.tests.asking import MULTIPART, UPSCALE, Part, asking_with, field, form, key_with, photo, refused, send
@@ -32,22 +32,6 @@ if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
 
     from accounts.models import User
-
-
-@pytest.fixture
-def api(alice_key: str) -> APIClient:
-    """A program that asks with a key of alice's account."""
-    return asking_with(alice_key)
-
-
-@pytest.fixture
-def nothing_happened(adapted: World, rich: Account) -> Iterator[None]:
-    """What the test does must leave no job, no credit moved, no picture and no message."""
-    yield
-    assert not Job.objects.exists()
-    assert not LedgerEntry.objects.exclude(kind="grant").exists()
-    assert not adapted.images.objects
-    assert not adapted.queue.published
 
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:
@@ -379,54 +363,3 @@ def meeting(number: int, call: Callable[..., None]) -> Callable[..., None]:
         call(*given)
 
     return met
-
-
-class TestSubmitByAddress:
-    """JSON instead of a form; the fetching itself is in test_fetch.py."""
-
-    def post(self, api: APIClient, body: Any) -> Any:
-        return api.post(UPSCALE, body, format="json")
-
-    def test_fetches_and_accepts_the_photo(
-        self, api: APIClient, adapted: World, rich: Account, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(type(adapted.fetcher), "fetch", lambda _self, _url, limits: (png(), "beach.png"))
-
-        answer = self.post(api, {"image_url": "https://photos.example/beach.png", "scale": 2})
-
-        assert answer.status_code == 202
-        assert (answer.json()["input"]["filename"], answer.json()["params"]["scale"]) == ("beach.png", 2)
-
-    @pytest.mark.parametrize("body", [{}, {"scale": 2}, {"image_url": None}, {"image_url": ""}])
-    def test_asks_for_an_address(self, api: APIClient, nothing_happened: None, body: dict[str, Any]) -> None:
-        refused(self.post(api, body), 400, "image_missing")
-
-    @pytest.mark.parametrize("url", [7, ["https://a.example/b.png"], "b.png", "http://127.0.0.1/b.png", "http://[::1"])
-    def test_refuses_an_address_that_is_none_of_the_public(
-        self, api: APIClient, nothing_happened: None, url: Any
-    ) -> None:
-        refused(self.post(api, {"image_url": url}), 422, "invalid_image_url")
-
-    def test_says_when_nothing_comes_from_there(
-        self, api: APIClient, nothing_happened: None, adapted: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def fail(*_: Any, **__: Any) -> None:
-            raise ImageUrlUnreachable("Nothing could be fetched from photos.example.")
-
-        monkeypatch.setattr(type(adapted.fetcher), "fetch", fail)
-
-        refused(self.post(api, {"image_url": "https://photos.example/b.png"}), 422, "image_url_unreachable")
-
-    def test_names_the_parameter_that_is_wrong(self, api: APIClient, nothing_happened: None) -> None:
-        answer = self.post(api, {"image_url": "https://a.example/b.png", "scale": 3, "colour": "red"})
-
-        refused(answer, 422, "invalid_parameters")
-        assert answer.json()["errors"].keys() == {"scale", "colour"}
-
-    @pytest.mark.parametrize("body", [b"[]", b"7", b"null", b"{", b"\xff"])
-    def test_refuses_json_that_is_no_object(self, api: APIClient, nothing_happened: None, body: bytes) -> None:
-        refused(api.generic("POST", UPSCALE, body, "application/json"), 400, "malformed")
-
-    def test_refuses_json_that_would_fill_the_memory_or_the_stack(self, api: APIClient, nothing_happened: None) -> None:
-        refused(api.generic("POST", UPSCALE, b"[" * 100_000, "application/json"), 400, "malformed")
-        refused(api.generic("POST", UPSCALE, b"[" * 1_000_000, "application/json"), 413, "form_too_large")

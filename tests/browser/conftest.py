@@ -6,12 +6,15 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from skimage import data
 
 from tests.browser import looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.running_site import RunningSite
 
@@ -77,3 +80,17 @@ def sign_in(page: Page, site: RunningSite, *, email: str | None = None, password
     page.get_by_role("button", name="Sign in").click()
     # Also after a refusal, which shows the form again.
     page.wait_for_load_state("networkidle")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "astronaut.jpg"
+    Image.fromarray(data.astronaut()).save(path, "JPEG", quality=92)
+    return path
+
+
+@pytest.fixture
+def small_photo(tmp_path: Path) -> Path:
+    path = tmp_path / "small.jpg"
+    Image.fromarray(data.coffee()).resize((96, 64)).save(path, "JPEG", quality=92)
+    return path

@@ -7,6 +7,7 @@ import pytest
 
 from tests.running_site import ROOT
 
+# Run as a project of its own: that these are skipped is what is tested.
 TESTS = """
 import pytest
 @pytest.mark.skip(reason="no Chromium here")
