@@ -20,9 +20,8 @@ from accounts.admin_filters import DayFilter
 from billing.errors import BillingError
 from jobs import adapters, queries
 from jobs.admin_filters import ErrorFilter, OperationFilter, StatusFilter, found
-from jobs.errors import InvalidParameters, JobError, Unavailable
+from jobs.errors import JobError, Unavailable
 from jobs.models import Job
-from jobs.operations import OPERATIONS
 from jobs.states import JobStatus
 from jobs.timeline import timeline
 
@@ -58,8 +57,6 @@ def _cancel(job: Job, _token: str) -> tuple[str, Job]:
 
 
 def _run_again(job: Job, token: str) -> tuple[str, Job]:
-    if job.operation not in OPERATIONS:
-        raise InvalidParameters({"operation": [f"There is no operation {job.operation} any more."]})
     # Of two clicks on one button, the second finds what the first made.
     key = f"admin-{token}-{job.id}"
     again = adapters.job_service().rerun(job, now=timezone.now(), idempotency_key=key, beyond_quota=True)
@@ -143,7 +140,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Operation")
     def what(self, job: Job) -> str:
-        return _title(job)
+        return job.title
 
     @labelled("State", completed="success", failed="danger", cancelled="warning", processing="info")
     def state(self, job: Any) -> str:  # noqa: ANN401 - a Job with what `load` gave it
@@ -229,7 +226,7 @@ def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
     status = JobStatus(view["status"])
     return {
         "job": job,
-        "title": _title(job),
+        "title": job.title,
         "view": view,
         "state": state,
         "lapsed": state is not None and state.lapsed(now=timezone.now()),
@@ -243,7 +240,7 @@ def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
         "engine": _engine_lines(view["engine"] or {}),
         "timeline": timeline(job, state, movements),
         "movements": movements,
-        "children": [(child, _title(child)) for child in job.children.order_by("requested_at")[:50]],
+        "children": [(child, child.title) for child in job.children.order_by("requested_at")[:50]],
     }
 
 
@@ -273,16 +270,12 @@ def _question(deed: Deed, action: str, jobs: Sequence[Job], *, back_to: str) -> 
 
 
 def _remark(job: Job) -> str:
-    return f"{_title(job)}, {job.credits:,} credits, {job.account.name}"
+    return f"{job.title}, {job.credits:,} credits, {job.account.name}"
 
 
 def _sentence(error: JobError | BillingError) -> str:
     details = getattr(error, "errors", None)
     return " ".join(line for lines in details.values() for line in lines) if details else str(error)
-
-
-def _title(job: Job) -> str:
-    return OPERATIONS[job.operation].title if job.operation in OPERATIONS else job.operation
 
 
 def _page(job: Job) -> str:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.db import models
 
+from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, StoredImage
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.id}"
+
+    @property
+    def title(self) -> str:
+        """What people call its operation; an old job may be of one that is no more."""
+        return OPERATIONS[self.operation].title if self.operation in OPERATIONS else self.operation
 
     @property
     def input(self) -> StoredImage:

@@ -18,6 +18,7 @@ from jobs.errors import (
     IdempotencyKeyReused,
     IllegalMove,
     InvalidIdempotencyKey,
+    InvalidParameters,
     StateMissing,
     Superseded,
     Unavailable,
@@ -132,6 +133,8 @@ class JobService:
         earlier = self._earlier(account, idempotency_key, asked)
         if earlier is not None:
             return earlier
+        # Before anything is fetched for an account that may not submit; `submit` looks once more.
+        limits.check_quota(account, self.limits_of(account), now=now)
         content, filename = self.fetcher.fetch(image_url, limits=self.limits_of(account))
         submission = self.understand(
             account=account,
@@ -159,7 +162,9 @@ class JobService:
         values replace single parameters of the job. For another operation they are the only ones: a strength of one is
         not a strength of the other. Raises ObjectMissing when the photo has expired, and what `understand` raises.
         """
-        operation = operation or OPERATIONS[job.operation]
+        operation = operation or OPERATIONS.get(job.operation)
+        if operation is None:
+            raise InvalidParameters({"operation": [f"There is no operation {job.operation} any more."]})
         return self.understand(
             account=job.account,
             operation=operation,

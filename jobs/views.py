@@ -25,7 +25,16 @@ from django.views.decorators.http import require_POST, require_safe
 
 from billing.errors import InsufficientCredits
 from jobs import adapters, forms, history, queries, uploads
-from jobs.errors import BadLink, IllegalMove, InvalidParameters, JobError, JobNotFound, ObjectMissing, StateMissing
+from jobs.errors import (
+    BadLink,
+    IllegalMove,
+    InvalidParameters,
+    JobError,
+    JobNotFound,
+    ObjectMissing,
+    StateMissing,
+    Unavailable,
+)
 from jobs.operations import OPERATIONS, UPSCALE
 from jobs.states import JobStatus
 
@@ -164,16 +173,16 @@ def _show(request: SignedInRequest, job: Job, *, problem: JobError | Insufficien
     asked = [
         (name, value) for name, value in job.params.items() if not (value is None or value is False or value == "")
     ]
-    width, height = OPERATIONS[job.operation].output_size(job.input_width, job.input_height, job.params)
+    operation = OPERATIONS.get(job.operation)
+    size = (job.input_width, job.input_height)
+    width, height = operation.output_size(*size, job.params) if operation else size
     context = {
         "job": view,
-        "title": OPERATIONS[job.operation].title,
+        "title": job.title,
         "over": JobStatus(view["status"]).terminal,
         "params": asked,
         "expected": {"width": width, "height": height},
-        "children": [
-            (child, OPERATIONS[child.operation].title) for child in job.children.order_by("-requested_at")[:20]
-        ],
+        "children": job.children.order_by("-requested_at")[:MAX_CHILDREN],
         "gone": job.purged_at is not None,
         "beside": _is_another_shape(job, view),
         "idempotency_key": uuid4().hex,
@@ -201,11 +210,12 @@ def thumbnail(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     job = _find(request.user.account, job_id)
     try:
         state, _ = adapters.state_store().read(job.id)
-    except StateMissing:
+        preview = state.preview
+    except (StateMissing, Unavailable):
+        preview = None
+    if preview is None:
         return redirect(static("no-picture.svg"))
-    if state.preview is None:
-        return redirect(static("no-picture.svg"))
-    response = HttpResponse(state.preview, content_type="image/jpeg")
+    response = HttpResponse(preview, content_type="image/jpeg")
     asked_for_this_one = request.GET.get("v") == str(state.version)
     response["Cache-Control"] = f"private, {'max-age=604800, immutable' if asked_for_this_one else 'no-cache'}"
     return response
@@ -230,9 +240,10 @@ def job_list(request: SignedInRequest) -> HttpResponse:
     chosen = history.read(request.GET)
     jobs = history.fitting(queries.owned_by(request.user.account), chosen, states=adapters.state_store())
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
-    views = queries.job_views(page.object_list, states=adapters.state_store(), sign=_no_link)
+    shown = list(page.object_list)
+    views = queries.job_views(shown, states=adapters.state_store(), sign=_no_link)
     context = {
-        "jobs": [{**_readable(view), "title": OPERATIONS[view["operation"]].title} for view in views],
+        "jobs": [{**_readable(view), "title": job.title} for job, view in zip(shown, views, strict=True)],
         "page": page,
         "oldest": views[-1]["created_at"] if views else "",
         "chosen": chosen,

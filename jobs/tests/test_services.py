@@ -11,6 +11,7 @@ import billing.services
 from billing.errors import InsufficientCredits
 from billing.models import LedgerEntry
 from jobs.errors import (
+    AccountClosed,
     IdempotencyKeyReused,
     IllegalMove,
     ImageUrlUnreachable,
@@ -204,6 +205,16 @@ class TestSubmitImageUrl:
         assert (job.filename, job.params["scale"]) == ("beach", 2)
         assert world.images.read(job.input_path) == png()
         assert billing.services.balance(rich).held == job.credits
+
+    def test_fetches_nothing_for_an_account_that_may_not_submit(
+        self, world: World, rich: Account, fetcher: Fetcher
+    ) -> None:
+        rich.max_unfinished_jobs = 0
+
+        with pytest.raises(AccountClosed):
+            self.submit(world, rich)
+
+        assert fetcher.asked == []
 
     def test_fetches_nothing_for_a_wrong_parameter(self, world: World, rich: Account, fetcher: Fetcher) -> None:
         with pytest.raises(InvalidParameters):

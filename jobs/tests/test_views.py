@@ -218,6 +218,25 @@ class TestAJobsPage:
             assert b"<img src=x" not in browser.get(path).content
 
 
+class TestAJobOfAnOperationThatIsNoMore:
+    @pytest.fixture
+    def old(self, adapted: World, rich: Account) -> Job:
+        job = adapted.submit(rich)
+        adapted.runner.run(job.id)
+        Job.objects.filter(id=job.id).update(operation="sharpen")
+        return job
+
+    def test_is_still_shown(self, browser: Client, old: Job) -> None:
+        assert b"sharpen" in browser.get(f"/jobs/{old.id}/").content
+        assert b"sharpen" in browser.get("/jobs/").content
+
+    def test_is_not_run_again(self, browser: Client, old: Job) -> None:
+        answer = browser.post(f"/jobs/{old.id}/again/", {"idempotency_key": "k"})
+
+        assert answer.status_code == 422
+        assert Job.objects.count() == 1
+
+
 class TestCancel:
     def test_ends_the_job_and_twice_is_harmless(self, browser: Client, adapted: World, rich: Account) -> None:
         job = adapted.submit(rich)

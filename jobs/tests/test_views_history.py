@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import billing.services
+from jobs.errors import Unavailable
 from jobs.states import Stage
 from jobs.tests.asking import begin
 from jobs.tests.conftest import NOW, World
@@ -51,6 +52,17 @@ class TestAThumbnail:
         forgotten = browser.get(f"/jobs/{job.id}/thumbnail.jpg")
 
         assert waiting["Location"] == forgotten["Location"] == "/static/no-picture.svg"
+
+    def test_is_a_neutral_picture_while_the_state_store_is_away(
+        self, browser: Client, adapted: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_job_id: object) -> None:
+            raise Unavailable("The state store does not answer.")
+
+        job = adapted.submit(rich)
+        monkeypatch.setattr(adapted.states, "read", away)
+
+        assert browser.get(f"/jobs/{job.id}/thumbnail.jpg")["Location"] == "/static/no-picture.svg"
 
     def test_is_not_there_for_anybody_else(self, strangers_browser: Client, adapted: World, rich: Account) -> None:
         job = adapted.submit(rich)
