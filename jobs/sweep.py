@@ -10,6 +10,7 @@ import structlog
 
 from jobs.errors import JobError, Superseded
 from jobs.models import Job
+from jobs.operations import OPERATIONS
 from jobs.runner import exhausted
 from jobs.services import first_state
 from jobs.states import JobStatus
@@ -33,7 +34,7 @@ class SweepReport:
 
     announced: int = 0  # accepted, but the crash came before the state or the message
     republished: int = 0  # the message was lost, or the worker's lease ran out
-    parked: int = 0  # begun too often
+    parked: int = 0  # begun too often, or of an operation that is no more
     settled: int = 0  # ended, but not in SQL
     purged: int = 0  # older than the retention
     failed: int = 0  # could not be repaired this time; the next sweep tries again
@@ -74,6 +75,8 @@ class Sweeper:
 
     def _repair(self, job: Job, state: JobState | None, *, now: datetime) -> SweepReport:
         try:
+            if job.operation not in OPERATIONS:
+                return self._retire(job, now=now)
             return self._repair_one(job, state, now=now)
         except (JobError, Superseded) as error:
             log.warning("repair_failed", job_id=str(job.id), error=type(error).__name__)
@@ -111,6 +114,20 @@ class Sweeper:
         if not state.lapsed(now=now):
             return SweepReport()
         self.service.states.write(exhausted(state, now=now), expected=version)
+        self.service.settle(job.id, now=now)
+        return SweepReport(parked=1)
+
+    def _retire(self, job: Job, *, now: datetime) -> SweepReport:
+        """End a job whose operation is gone, unless somebody is still at it: no worker takes it any more."""
+        self.service.states.create(first_state(job))
+        state, version = self.service.states.read(job.id)
+        if state.status.terminal:
+            return SweepReport(settled=int(self.service.settle(job.id, now=now)))
+        if state.status is JobStatus.PROCESSING and not state.lapsed(now=now):
+            return SweepReport()
+        sentence = f"{job.operation} is no longer offered. You were not charged."
+        ended = state.fail(now=now, code="operation_gone", message=sentence)
+        self.service.states.write(ended, expected=version)
         self.service.settle(job.id, now=now)
         return SweepReport(parked=1)
 

@@ -41,6 +41,21 @@ class TestSweep:
         assert world.queue.published == []
         assert world.state(waiting).status is JobStatus.QUEUED
 
+    @pytest.mark.parametrize("announced", [True, False])
+    def test_ends_a_job_whose_operation_is_no_more_and_goes_on(
+        self, world: World, rich: Account, sweeper: Sweeper, *, announced: bool
+    ) -> None:
+        job, other = world.submit(rich), world.submit(rich)
+        Job.objects.filter(id=job.id).update(operation="sharpen")
+        world.states.delete([other.id] if announced else [job.id, other.id])
+
+        report = sweeper.sweep(now=world.clock.pass_(minutes=20))
+
+        job.refresh_from_db()
+        assert (report.parked, report.announced) == (1, 1)
+        assert (job.status, job.error_code) == ("failed", "operation_gone")
+        assert billing.services.balance(rich).held == other.credits
+
     def test_announces_a_job_whose_announcement_was_lost(self, world: World, rich: Account, sweeper: Sweeper) -> None:
         job = world.submit(rich)
         world.states.delete([job.id])
