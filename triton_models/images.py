@@ -155,9 +155,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Picture:
             upright = _upright(image)
             return _normalise(upright, colour.profile_of(image, data), _FORMATS[str(image.format)], metadata)
         except _UNREADABLE as error:
-            raise UnreadableImage(
-                f"The image could not be decoded; it may be damaged or incomplete ({error})."
-            ) from error
+            raise UnreadableImage("The image could not be decoded; it may be damaged or incomplete.") from error
 
 
 def _open(data: bytes, limits: Limits) -> PillowImage:
@@ -223,7 +221,7 @@ def _scaled_to_eight_bits(image: PillowImage) -> PillowImage:
     # Pillow's own convert("L") clips instead of scaling: a 16-bit scan would come out white.
     values = np.asarray(image).astype(np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("its pixels are not numbers")
+        raise UnreadableImage("The image could not be decoded: its pixels are not numbers.")
     low, high = _value_range(image.mode, values)
     # One value everywhere has no range of its own.
     high = high if high > low else low + 1.0
