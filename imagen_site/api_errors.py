@@ -66,7 +66,7 @@ _TITLES: Mapping[int, str] = {
     500: "Internal error",
     503: "Unavailable",
 }
-_RETRY_AFTER_OUTAGE_SECONDS = 5
+RETRY_AFTER_OUTAGE_SECONDS = 5
 
 
 def problem(
@@ -110,7 +110,7 @@ def _ours(error: Exception) -> Response | None:
         return None
     response = _answer(status, error.code, str(error), errors=getattr(error, "errors", None))  # type: ignore[attr-defined]
     if status == 503:
-        response["Retry-After"] = str(_RETRY_AFTER_OUTAGE_SECONDS)
+        response["Retry-After"] = str(RETRY_AFTER_OUTAGE_SECONDS)
     if isinstance(error, jobs.errors.OverQuota):
         response["Retry-After"] = str(error.retry_after)
     if status == 401:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+import structlog
 from django.db.models import Q
 
-from jobs.errors import InvalidParameters, JobNotFound, StateMissing
+from jobs.errors import InvalidParameters, JobNotFound, Unavailable
 from jobs.models import Job
 from jobs.states import JobState, JobStatus, Stage, StoredImage
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from accounts.models import Account
     from jobs.models import JobQuerySet
     from jobs.state_store import JobStateStore
+
+log = structlog.get_logger(__name__)
 
 # What a person may see of an account's unfinished jobs at once when filtering by a live status.
 MAX_LIVE = 2_000
@@ -94,19 +97,15 @@ def page_of(jobs: JobQuerySet, *, size: int, cursor: str = "") -> Page:
 
 
 def job_views(jobs: Iterable[Job], *, states: JobStateStore, sign: SignLink) -> list[dict[str, Any]]:
-    """Return the views of several jobs with one read of the state store."""
+    """Return the views of several jobs with one read of the state store; while that is away, as SQL knows them."""
     listed = list(jobs)
-    live = states.read_many([job.id for job in listed if job.settled_at is None])
+    live = _states_of(listed, states)
     return [job_view(job, live.get(job.id), sign=sign) for job in listed]
 
 
 def current_view(job: Job, *, states: JobStateStore, sign: SignLink) -> dict[str, Any]:
-    """Return the view of one job as it is now."""
-    try:
-        state = states.read(job.id)[0] if job.settled_at is None else None
-    except StateMissing:
-        state = None
-    return job_view(job, state, sign=sign)
+    """Return the view of one job as it is now; while the state store is away, as SQL knows it."""
+    return job_views([job], states=states, sign=sign)[0]
 
 
 def job_view(job: Job, state: JobState | None, *, sign: SignLink) -> dict[str, Any]:
@@ -153,6 +152,16 @@ def _read_cursor(cursor: str) -> tuple[bool, tuple[datetime, UUID]]:
         return {"newer": True, "older": False}[direction], (moment, UUID(job_id))
     except (ValueError, KeyError, OverflowError) as error:
         raise InvalidParameters({"cursor": ["Take it from `next` or `previous` as it is."]}) from error
+
+
+def _states_of(jobs: Iterable[Job], states: JobStateStore) -> dict[UUID, JobState]:
+    unsettled = [job.id for job in jobs if job.settled_at is None]
+    try:
+        return states.read_many(unsettled) if unsettled else {}
+    except Unavailable as error:
+        # Whoever looks sees the job, if without its progress; its version is then lower than any that was seen.
+        log.warning("shown_without_live_state", jobs=len(unsettled), error=str(error))
+        return {}
 
 
 def _status(state: JobState | None) -> JobStatus:
