@@ -46,7 +46,7 @@ test-long:
 
 test-fast:
 	@$(SET_UP) dev
-	$(VENV)/python -m pytest -n 2 -m "not triton and not browser and not processes and not postgres"
+	$(VENV)/python -m pytest -n 2 -m "not triton and not browser and not processes and not postgres and not emulator"
 
 lint:
 	@$(SET_UP) dev

@@ -12,5 +12,6 @@ pytest_plugins = [
     "tests.files",
     "tests.postgres_fixtures",
     "tests.triton_fixtures",
+    "tests.emulator_fixtures",
     "tests.site_fixtures",
 ]
