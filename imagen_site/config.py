@@ -15,6 +15,10 @@ import environ
 from environ.fileaware_mapping import FileAwareMapping
 
 ROOT = Path(__file__).resolve().parent.parent
+PROFILES = ("local", "gcp", "emulators")
+SERVICES = ("site", "webhooks", "worker")
+# Django refuses every query: what holds no SQL connection cannot open one by mistake.
+NO_DATABASE: Mapping[str, object] = {"ENGINE": "django.db.backends.dummy"}
 
 _Value = TypeVar("_Value")
 
@@ -24,11 +28,27 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """What only the cloud path needs. The emulators' hosts are empty in the real cloud."""
+
+    project: str  # GOOGLE_CLOUD_PROJECT
+    bucket: str  # GCS_BUCKET
+    firestore_database: str  # FIRESTORE_DATABASE
+    pubsub_emulator: str  # PUBSUB_EMULATOR_HOST: "host:port"; given, the clients use it without credentials
+    firestore_emulator: str  # FIRESTORE_EMULATOR_HOST
+    storage_emulator: str  # STORAGE_EMULATOR_HOST: "http://host:port"
+    signer: str  # GS_SA_EMAIL: the service account that signs links
+    push_audience: str  # PUSH_AUDIENCE: what the tokens of pushes must be made out to
+    push_accounts: tuple[str, ...]  # PUSH_SERVICE_ACCOUNT: whose tokens are taken, comma-separated
+
+
+@dataclass(frozen=True)
 class Config:
     """What this process was told. Units are in the names or the types."""
 
-    profile: str  # IMAGEN_PROFILE: "local", one machine without any account
-    secret_key: str = field(repr=False)  # SECRET_KEY or SECRET_KEY_FILE; the local profile makes its own in var/
+    profile: str  # IMAGEN_PROFILE: "local", one machine without any account; "gcp"; "emulators", gcp's path on a laptop
+    service: str  # IMAGEN_SERVICE: "site", "webhooks" or "worker": the same image, and what it needs to be told
+    secret_key: str = field(repr=False)  # SECRET_KEY or SECRET_KEY_FILE; on one machine it is made in var/
     site_url: str  # SITE_URL: where people reach the site, without a slash at the end
     allowed_hosts: tuple[str, ...]  # ALLOWED_HOSTS, comma-separated
     trusted_proxies: int  # TRUSTED_PROXIES: how many proxies in front of us add to X-Forwarded-For
@@ -56,6 +76,10 @@ class Config:
     link_lifetime: timedelta  # LINK_SECONDS: how long a signed link to an image works
     submit_rate: str  # SUBMIT_RATE: API submits of an account, refused ones too; jobs: jobs/limits.py
     read_rate: str  # READ_RATE: other API calls of an account
+
+    cloud: Cloud | None  # None in the local profile
+    redis_url: str = field(repr=False)  # REDIS_URL: rate limits that several web processes share; empty: each its own
+    liveness_path: Path | None  # LIVENESS_FILE: what a worker touches while it is well; empty: nothing
 
 
 class _Reader:
@@ -96,25 +120,70 @@ def load(environment: Mapping[str, str] | None = None) -> Config:
 
 
 def _read_all(reader: _Reader) -> dict[str, object]:
+    profile = reader.read("IMAGEN_PROFILE", _one_of(*PROFILES), "local") or "local"
+    service = reader.read("IMAGEN_SERVICE", _one_of(*SERVICES), "site") or "site"
     var_dir = reader.read("IMAGEN_VAR_DIR", Path, str(ROOT / "var")) or ROOT / "var"
     return {
-        "profile": reader.read("IMAGEN_PROFILE", _one_of("local"), "local"),
-        "secret_key": reader.read("SECRET_KEY", _secret, _local_secret(reader, var_dir)),
-        "site_url": reader.read("SITE_URL", lambda text: text.rstrip("/"), "http://127.0.0.1:8000"),
-        "allowed_hosts": reader.read("ALLOWED_HOSTS", _names, "127.0.0.1,localhost,[::1]"),
+        "profile": profile,
+        "service": service,
+        "var_dir": var_dir,
+        **_read_site(reader, var_dir, profile=profile, service=service),
         "trusted_proxies": reader.read("TRUSTED_PROXIES", _count, "0"),
         "debug": reader.read("DEBUG", _flag, "false"),
         "log_level": reader.read("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
-        "var_dir": var_dir,
-        "database": reader.read("DATABASE_URL", _database, f"sqlite:///{var_dir / 'imagen.sqlite3'}"),
         "queue_path": reader.read("QUEUE_PATH", Path, str(var_dir / "queue.sqlite3")),
-        "triton_url": reader.read("TRITON_URL", _host_and_port, "127.0.0.1:8101"),
+        "triton_url": reader.read("TRITON_URL", _host_and_port, None if profile == "gcp" else "127.0.0.1:8101"),
         **_read_job_settings(reader),
         "image_url_patience": reader.read("IMAGE_URL_SECONDS", _seconds, "20"),
         "link_lifetime": reader.read("LINK_SECONDS", _seconds, "3600"),
         "submit_rate": reader.read("SUBMIT_RATE", _rate, "600/minute"),
         "read_rate": reader.read("READ_RATE", _rate, "1200/minute"),
+        "cloud": None if profile == "local" else _read_cloud(reader, profile=profile, service=service),
+        "redis_url": reader.read("REDIS_URL", str, ""),
+        "liveness_path": reader.read("LIVENESS_FILE", _path_or_none, ""),
     }
+
+
+def _read_site(reader: _Reader, var_dir: Path, *, profile: str, service: str) -> dict[str, object]:
+    """Read what has a default on one machine alone. A worker of the cloud path is told of no database and no secret."""
+    must_be_told = profile == "gcp" and service != "worker"
+
+    def unless_told(default: str) -> str | None:
+        return None if must_be_told else default
+
+    def database() -> object:
+        if profile != "local" and service == "worker":
+            return NO_DATABASE
+        return reader.read("DATABASE_URL", _database, unless_told(f"sqlite:///{var_dir / 'imagen.sqlite3'}"))
+
+    return {
+        "secret_key": reader.read("SECRET_KEY", _secret, _own_secret(reader, var_dir, profile, service)),
+        "site_url": reader.read("SITE_URL", lambda text: text.rstrip("/"), unless_told("http://127.0.0.1:8000")),
+        "allowed_hosts": reader.read("ALLOWED_HOSTS", _names, unless_told("127.0.0.1,localhost,[::1]")),
+        "database": database(),
+    }
+
+
+def _read_cloud(reader: _Reader, *, profile: str, service: str) -> Cloud:
+    emulated = profile == "emulators"
+    emulator = None if emulated else ""
+    invented = "imagen-emulators" if emulated else None
+
+    def needed_by(who: str) -> str | None:
+        return None if service == who and not emulated else ""
+
+    values = {
+        "project": reader.read("GOOGLE_CLOUD_PROJECT", _name, invented),
+        "bucket": reader.read("GCS_BUCKET", _name, invented),
+        "firestore_database": reader.read("FIRESTORE_DATABASE", _name, "(default)"),
+        "pubsub_emulator": reader.read("PUBSUB_EMULATOR_HOST", _host_and_port_or_empty, emulator),
+        "firestore_emulator": reader.read("FIRESTORE_EMULATOR_HOST", _host_and_port_or_empty, emulator),
+        "storage_emulator": reader.read("STORAGE_EMULATOR_HOST", str, emulator),
+        "signer": reader.read("GS_SA_EMAIL", str, needed_by("site")),
+        "push_audience": reader.read("PUSH_AUDIENCE", str, needed_by("webhooks")),
+        "push_accounts": reader.read("PUSH_SERVICE_ACCOUNT", _names, needed_by("webhooks")),
+    }
+    return Cloud(**values)  # type: ignore[arg-type]
 
 
 def _read_job_settings(reader: _Reader) -> dict[str, object]:
@@ -148,10 +217,13 @@ def _secret(text: str) -> str:
     return text
 
 
-def _local_secret(reader: _Reader, var_dir: Path) -> str | None:
-    """Return the key that the local profile keeps beside its data, made on the first start."""
-    if reader.env.str("IMAGEN_PROFILE", default="local") != "local" or "SECRET_KEY" in reader.env.ENVIRON:
+def _own_secret(reader: _Reader, var_dir: Path, profile: str, service: str) -> str | None:
+    """Return the key that one machine keeps beside its data, made on the first start."""
+    if "SECRET_KEY" in reader.env.ENVIRON:
         return None
+    if profile == "gcp":
+        # A worker signs nothing; Django wants a key all the same.
+        return secrets.token_urlsafe(48) if service == "worker" else None
     path = var_dir / "secret_key"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
@@ -165,6 +237,16 @@ def _local_secret(reader: _Reader, var_dir: Path) -> str | None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+def _path_or_none(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _count(text: str) -> int:
@@ -199,6 +281,10 @@ def _host_and_port(text: str) -> str:
     if not host or not port.isdigit():
         raise ValueError(f'{text!r} is not of the form "host:port"')
     return text
+
+
+def _host_and_port_or_empty(text: str) -> str:
+    return _host_and_port(text) if text else ""
 
 
 def _rate(text: str) -> str:

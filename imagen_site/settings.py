@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.templatetags.static import static
 
-from imagen_site import config, logs, queues
+from imagen_site import config, logs, profiles, queues
 
 IMAGEN = config.load()
 ROOT: Path = config.ROOT
@@ -50,7 +50,7 @@ MIDDLEWARE = [
     "imagen_site.outages.OutageMiddleware",
 ]
 
-ROOT_URLCONF = "imagen_site.urls"
+ROOT_URLCONF = profiles.urlconf(IMAGEN)
 ASGI_APPLICATION = "imagen_site.asgi.application"
 APPEND_SLASH = False
 
@@ -69,14 +69,7 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": {**IMAGEN.database, "CONN_MAX_AGE": 0}}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        # Many writers share one file: take the write lock at the start and wait for it, instead of failing half-way.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-    }
+DATABASES = {"default": profiles.database(IMAGEN)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -96,10 +89,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = IMAGEN.var_dir / "static"
 STATICFILES_DIRS = [ROOT / "imagen_site" / "static"]
 STORAGES = {
-    "default": {
-        "BACKEND": "jobs.image_store.SignedFileStorage",
-        "OPTIONS": {"location": IMAGEN.var_dir / "media", "allow_overwrite": True},
-    },
+    "default": profiles.image_storage(IMAGEN),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
 # A file of this size is already on disk: it is stored by moving bytes, never held in memory.
@@ -188,9 +178,10 @@ UNFOLD = {
 LOGGING = logs.logging_settings(level=IMAGEN.log_level)
 LOGGING_CONFIG = "imagen_site.logs.configure"
 
-CELERY_BROKER_URL = "leased-sqlite://localhost"
-CELERY_BROKER_TRANSPORT = "imagen_site.brokers.sqlite:Transport"
-CELERY_BROKER_TRANSPORT_OPTIONS = {"path": str(IMAGEN.queue_path), "polling_interval": 0.02}
+_BROKER = profiles.broker(IMAGEN)
+CELERY_BROKER_URL = _BROKER["URL"]
+CELERY_BROKER_TRANSPORT = _BROKER["TRANSPORT"]
+CELERY_BROKER_TRANSPORT_OPTIONS = _BROKER["TRANSPORT_OPTIONS"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_QUEUES = queues.task_queues()
 CELERY_TASK_CREATE_MISSING_QUEUES = False

@@ -65,6 +65,67 @@ class TestAWrongEnvironment:
             load(tmp_path, JOB_RENEW_SECONDS="20")
 
 
+WORKER = {
+    "IMAGEN_PROFILE": "gcp",
+    "GOOGLE_CLOUD_PROJECT": "prints",
+    "GCS_BUCKET": "photos",
+    "TRITON_URL": "triton:8001",
+}
+SITE = {
+    **WORKER,
+    "SECRET_KEY": SECRET,
+    "DATABASE_URL": "postgres://imagen:hidden@10.0.0.3/imagen",
+    "SITE_URL": "https://imagen.example",
+    "ALLOWED_HOSTS": "imagen.example",
+    "GS_SA_EMAIL": "site@prints.iam.gserviceaccount.com",
+}
+EMULATORS = {
+    "PUBSUB_EMULATOR_HOST": "127.0.0.1:8085",
+    "FIRESTORE_EMULATOR_HOST": "127.0.0.1:8086",
+    "STORAGE_EMULATOR_HOST": "http://127.0.0.1:8087",
+}
+
+
+class TestTheCloud:
+    def test_names_everything_that_the_site_was_not_told(self, tmp_path: Path) -> None:
+        with pytest.raises(config.ConfigError) as refusal:
+            load(tmp_path, IMAGEN_PROFILE="gcp")
+
+        for name in SITE.keys() - {"IMAGEN_PROFILE"}:
+            assert f"{name} is not set" in str(refusal.value)
+        assert not list(tmp_path.iterdir())
+
+    def test_starts_the_site_with_no_more_than_that(self, tmp_path: Path) -> None:
+        loaded = load(tmp_path, **SITE)
+
+        assert loaded.cloud is not None
+        assert (loaded.cloud.project, loaded.cloud.bucket, loaded.cloud.firestore_database) == (
+            "prints",
+            "photos",
+            "(default)",
+        )
+        assert loaded.cloud.pubsub_emulator == ""
+
+    def test_tells_a_worker_of_no_database_and_no_secret(self, tmp_path: Path) -> None:
+        loaded = load(tmp_path, **WORKER, IMAGEN_SERVICE="worker", DATABASE_URL="postgres://u:hidden@127.0.0.1/db")
+
+        assert loaded.database["ENGINE"] == "django.db.backends.dummy"
+        assert loaded.triton_url == "triton:8001"
+
+    def test_starts_the_webhooks_only_when_told_whose_tokens_to_take(self, tmp_path: Path) -> None:
+        with pytest.raises(config.ConfigError, match=r"PUSH_AUDIENCE is not set; PUSH_SERVICE_ACCOUNT is not set"):
+            load(tmp_path, **SITE, IMAGEN_SERVICE="webhooks")
+
+    def test_on_a_laptop_needs_the_emulators_and_nothing_else(self, tmp_path: Path) -> None:
+        with pytest.raises(config.ConfigError) as refusal:
+            load(tmp_path, IMAGEN_PROFILE="emulators")
+        loaded = load(tmp_path, IMAGEN_PROFILE="emulators", **EMULATORS)
+
+        assert str(refusal.value).count("is not set") == 3
+        assert loaded.cloud is not None
+        assert loaded.cloud.storage_emulator == "http://127.0.0.1:8087"
+
+
 class TestASecret:
     def test_may_come_from_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "key").write_text(SECRET)

@@ -1,0 +1,59 @@
+"""What differs between the profiles, as Django and Celery want it: database, image storage, queue, routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imagen_site.config import ConfigError
+
+if TYPE_CHECKING:
+    from imagen_site.config import Cloud, Config
+
+
+def urlconf(config: Config) -> str:
+    return "imagen_site.urls_webhooks" if config.service == "webhooks" else "imagen_site.urls"
+
+
+def database(config: Config) -> dict[str, Any]:
+    """Return Django's database, without a connection that outlives its request."""
+    if config.database["ENGINE"] != "django.db.backends.sqlite3":
+        return {**config.database, "CONN_MAX_AGE": 0}
+    return {
+        **config.database,
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {
+            # Many writers share one file: take the write lock at the start and wait for it, do not fail half-way.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        },
+    }
+
+
+def image_storage(config: Config) -> dict[str, Any]:
+    if config.cloud is None:
+        location = config.var_dir / "media"
+        return {
+            "BACKEND": "jobs.image_store.SignedFileStorage",
+            "OPTIONS": {"location": location, "allow_overwrite": True},
+        }
+    return _cloud_storage(config.cloud)
+
+
+def broker(config: Config) -> dict[str, Any]:
+    """Return Celery's settings of the queue, without their prefix."""
+    if config.cloud is None:
+        return {
+            "URL": "leased-sqlite://localhost",
+            "TRANSPORT": "imagen_site.brokers.sqlite:Transport",
+            "TRANSPORT_OPTIONS": {"path": str(config.queue_path), "polling_interval": 0.02},
+        }
+    return _pubsub(config.cloud)
+
+
+def _cloud_storage(cloud: Cloud) -> dict[str, Any]:
+    raise ConfigError(f"Cannot start: {cloud.project} has no image store yet.")
+
+
+def _pubsub(cloud: Cloud) -> dict[str, Any]:
+    raise ConfigError(f"Cannot start: {cloud.project} has no queue yet.")
