@@ -2,7 +2,7 @@
 
 import logging.config
 import re
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -30,6 +30,24 @@ def _redacted(value: Any) -> Any:  # noqa: ANN401 - whatever somebody logs
     return _SECRETS.sub(lambda found: (found["link"] or found["key"]) + "[redacted]", text)
 
 
+_SEVERITIES = {"exception": "ERROR", "warn": "WARNING"}
+
+
+def for_cloud_logging(project: str) -> Callable[[object, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
+    """Name what Cloud Logging joins and filters lines by, in the words that it looks for."""
+
+    def add(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        level = str(event.get("level", "info"))
+        event["severity"] = _SEVERITIES.get(level, level.upper())
+        event["message"] = event.get("event", "")
+        if trace_id := event.get("trace_id"):
+            event["logging.googleapis.com/trace"] = f"projects/{project}/traces/{trace_id}"
+            event["logging.googleapis.com/spanId"] = event.get("span_id", "")
+        return event
+
+    return add
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -38,8 +56,12 @@ _SHARED: list[Any] = [
 ]
 
 
-def logging_settings(*, level: str) -> dict[str, Any]:
-    """Return Django's LOGGING: every logger, ours or a library's, through the one JSON formatter."""
+def logging_settings(*, level: str, project: str = "") -> dict[str, Any]:
+    """
+    Return Django's LOGGING: every logger, ours or a library's, through the one JSON formatter.
+
+    project: the Google Cloud project whose Cloud Logging reads the lines, if any does.
+    """
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -50,6 +72,7 @@ def logging_settings(*, level: str) -> dict[str, Any]:
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
                     redact,
+                    *([for_cloud_logging(project)] if project else []),
                     structlog.processors.JSONRenderer(),
                 ],
                 "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder()],

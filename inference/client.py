@@ -13,7 +13,8 @@ class InferenceRequest:
     One image and what to do with it. None and empty mean that the model decides.
 
     image: an encoded file (JPEG, PNG, ...), not pixels. strength: 0 to 1. guidance_scale: 0 to 20. scale: 2 or 4.
-    options: JSON values that only some engines know (engine, format, quality, ...). request_id turns up in the logs.
+    options: JSON values that only some engines know (engine, format, quality, ...). request_id turns up in the
+    model server's log, traceparent (W3C Trace Context) in its traces, where it records any.
     """
 
     model: str
@@ -27,6 +28,7 @@ class InferenceRequest:
     seed: int | None = None
     scale: int | None = None
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)

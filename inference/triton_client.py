@@ -84,7 +84,8 @@ class TritonInferenceClient:
     ) -> InferenceResult:
         if cancellation.cancelled:
             raise InferenceCancelled("The call was cancelled before it began.")
-        call = self._stub().ModelStreamInfer(iter([tensors.encode(request)]), timeout=timeout)
+        metadata = (("traceparent", request.traceparent),) if request.traceparent else ()
+        call = self._stub().ModelStreamInfer(iter([tensors.encode(request)]), timeout=timeout, metadata=metadata)
         forget = cancellation.on_cancel(call.cancel)
         try:
             return _Conversation(call, on_progress, cancellation).result()

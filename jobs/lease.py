@@ -7,6 +7,7 @@ A write that the store refuses means that somebody else moved the job; the work 
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -75,7 +76,9 @@ class Lease:
         # Held during a write, so that the last write never overtakes one of the timer's.
         self._writing = threading.Lock()
         self._over = threading.Event()
-        self._timer = threading.Thread(target=self._run, name=f"lease-{state.job_id}", daemon=True)
+        # In the context of the work, so that what it logs names the job and its trace.
+        work = copy_context()
+        self._timer = threading.Thread(target=lambda: work.run(self._run), name=f"lease-{state.job_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -158,7 +161,7 @@ class Lease:
                 return False
             except JobError as error:
                 # An outage: the next tick tries again, and the lease holds meanwhile.
-                log.warning("lease_renewal_failed", job_id=str(self.state.job_id), error=type(error).__name__)
+                log.warning("lease_renewal_failed", error=type(error).__name__)
                 self._news = True
                 return False
         return True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kombu.exceptions import KombuError
 
+from jobs import trace
 from jobs.errors import Unavailable
 from jobs.operations import OPERATIONS
 
@@ -37,6 +38,8 @@ class CeleryJobQueue:
                 RUN_JOB,
                 kwargs={"job_id": str(job_id)},
                 queue=OPERATIONS[operation].topic,
+                # A plain header, so that every transport can carry it as an attribute of its message.
+                headers={trace.TRACEPARENT: (trace.current() or trace.begin()).traceparent},
                 # Ours says what is worth a retry; Celery's own would hold a request for minutes.
                 retry=False,
             )

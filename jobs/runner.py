@@ -19,6 +19,7 @@ import structlog
 
 from inference.client import Cancellation, InferenceRequest
 from inference.errors import InferenceCancelled, InferenceRefused, InferenceTimeout, InferenceUnavailable
+from jobs import trace
 from jobs.errors import AttemptsExhausted, NotClaimable, ObjectMissing, StateMissing, Superseded
 from jobs.image_store import output_path
 from jobs.lease import Draining, Lease, LeaseLost, LeaseTerms
@@ -268,6 +269,7 @@ def _request(state: JobState, image: bytes) -> InferenceRequest:
         image=image,
         request_id=str(state.job_id),
         options={name: value for name, value in given.items() if name not in _TENSORS},
+        traceparent=context.traceparent if (context := trace.current()) else "",
         **tensors,
     )
 

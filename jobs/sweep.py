@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jobs import trace
 from jobs.errors import JobError, Superseded
 from jobs.models import Job
 from jobs.operations import OPERATIONS
@@ -104,7 +105,10 @@ class Sweeper:
 
     def _publish(self, job: Job, *, now: datetime) -> SweepReport:
         self.service.states.create(first_state(job))
-        self.service.queue.publish(job_id=job.id, operation=job.operation)
+        # The request's own trace ended long ago; the job's id joins the two.
+        with trace.begun():
+            self.service.queue.publish(job_id=job.id, operation=job.operation)
+            log.info("job_republished", job_id=str(job.id))
         Job.objects.filter(id=job.id).update(republished_at=now)
         self.service.states.raise_feed(job.owner)
         return SweepReport(republished=1)

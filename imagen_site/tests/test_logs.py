@@ -9,6 +9,7 @@ import structlog
 from django.test import RequestFactory
 
 from imagen_site import logs
+from jobs import trace
 
 
 @pytest.fixture
@@ -36,6 +37,22 @@ class TestALogLine:
 
         (line,) = lines(stream)
         assert (line["event"], line["job_id"], line["level"]) == ("job_accepted", "1", "info")
+
+    def test_names_its_trace_as_cloud_logging_wants_it(self, stream: io.StringIO) -> None:
+        logs.configure(logs.logging_settings(level="INFO", project="photos-1"))
+        (handler,) = logging.getLogger().handlers
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(stream)
+
+        with trace.begun() as step:
+            structlog.get_logger("jobs.tests").warning("job_lost", job_id="1")
+        logging.getLogger("some.library").error("broke")
+
+        ours, theirs = lines(stream)
+        assert ours["logging.googleapis.com/trace"] == f"projects/photos-1/traces/{step.trace_id}"
+        assert ours["logging.googleapis.com/spanId"] == step.span_id
+        assert (ours["severity"], ours["message"], ours["event"]) == ("WARNING", "job_lost", "job_lost")
+        assert (theirs["severity"], "logging.googleapis.com/trace" in theirs) == ("ERROR", False)
 
     def test_of_a_library_is_json_too(self, stream: io.StringIO) -> None:
         logging.getLogger("some.library").warning("about %s", "this")

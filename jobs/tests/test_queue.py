@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -12,7 +13,7 @@ from celery import Celery, current_app
 from imagen_site.brokers.leased_queue import LeasedQueue
 from imagen_site.brokers.sqlite import queue_depth
 from imagen_site.queues import task_queues
-from jobs import adapters, tasks
+from jobs import adapters, tasks, trace
 from jobs.errors import Unavailable
 from jobs.operations import OPERATIONS
 from jobs.queue import RUN_JOB, CeleryJobQueue, ListJobQueue
@@ -53,6 +54,16 @@ def messages(path: Path) -> list[tuple[UUID, str]]:
             found.append((UUID(kwargs["job_id"]), operation.name))
             queue.remove(lease)
     queue.close()
+    return found
+
+
+def headers(path: Path) -> list[dict[str, str]]:
+    """Take every message off the upscale queue's file; returns their headers."""
+    found = []
+    with closing(LeasedQueue(path, lease_seconds=30)) as queue:
+        queue.open()
+        while (claimed := queue.claim("upscale-jobs")) is not None:
+            found.append(json.loads(claimed[1])["headers"])
     return found
 
 
@@ -113,6 +124,17 @@ os._exit(9)
 
         assert queue_depth(tmp_path / "q.sqlite3", "upscale-jobs")["ready"] == 1
 
+    def test_sends_the_trace_along(self, tmp_path: Path) -> None:
+        app = celery_app(tmp_path / "queue.sqlite3")
+        with trace.begun() as step:
+            CeleryJobQueue(app).publish(job_id=uuid4(), operation="upscale")
+        CeleryJobQueue(app).publish(job_id=uuid4(), operation="upscale")
+        app.close()
+
+        first, second = headers(tmp_path / "queue.sqlite3")
+        assert first["traceparent"] == step.traceparent
+        assert trace.parse(second["traceparent"]) is not None
+
     def test_that_cannot_be_written_is_worth_a_retry(self, tmp_path: Path) -> None:
         (tmp_path / "folder").write_text("a file where the folder should be")
         app = celery_app(tmp_path / "folder" / "queue.sqlite3")
@@ -144,6 +166,27 @@ class TestTheTask:
         with pytest.raises(Reject) as rejected:
             tasks.run_job(job_id=str(uuid4()))
         assert rejected.value.requeue
+
+    def test_works_as_a_step_of_the_trace_that_the_message_came_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+
+        class Runner:
+            def run(self, _job_id: UUID) -> Outcome:
+                seen.append(trace.current())
+                return Outcome.ENDED
+
+        monkeypatch.setattr(adapters, "runner", Runner)
+        sent = trace.begin()
+
+        for sent_with in ({"traceparent": sent.traceparent}, {"traceparent": 17}, {}):
+            tasks.run_job.push_request(**sent_with)
+            tasks.run_job(job_id=str(uuid4()))
+            tasks.run_job.pop_request()
+
+        first, *others = seen
+        assert first is not None
+        assert (first.trace_id, first.span_id != sent.span_id) == (sent.trace_id, True)
+        assert all(step is not None and step.trace_id != sent.trace_id for step in others)
 
     def test_takes_what_a_newer_publisher_adds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Runner:

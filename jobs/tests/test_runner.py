@@ -12,6 +12,7 @@ import billing.services
 from inference.client import Progress
 from inference.errors import InferenceBroken, InferenceRefused, InferenceTimeout, InferenceUnavailable
 from inference.fake_client import Script
+from jobs import trace
 from jobs.errors import Unavailable
 from jobs.models import Job
 from jobs.runner import Outcome
@@ -56,13 +57,15 @@ class TestAJobThatWorks:
     def test_sends_the_photo_and_the_parameters_to_the_operations_model(self, world: World, rich: Account) -> None:
         job = world.submit(rich, values={"scale": "2", "seed": 7, "format": "webp"})
 
-        world.runner.run(job.id)
+        with trace.begun() as step:
+            world.runner.run(job.id)
 
         (request,) = world.client.requests
         assert (request.model, request.scale, request.seed) == ("upscale", 2, 7)
         assert request.image == png()
         assert request.options["format"] == "webp"
         assert request.request_id == str(job.id)
+        assert request.traceparent == step.traceparent
         assert "scale" not in request.options
         assert None not in request.options.values()
 
