@@ -99,7 +99,8 @@ class PipelineModel:
             response = _failure(error.code, str(error))
         except Exception as error:  # noqa: BLE001
             # The edge: what escapes from here would take the rest of the batch, or the whole model, with it.
-            _log.exception("request failed", extra={"request_id": request.request_id()})
+            # The job's id. In the text, because nothing but the text is written inside Triton.
+            _log.exception("request %s failed", request.request_id())
             response = _failure("internal", f"{type(error).__name__} in the model; its log says where.")
         sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 

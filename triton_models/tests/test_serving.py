@@ -178,6 +178,7 @@ class TestPipelineModel:
         assert bad.sender.answer.error == "internal: KeyError in the model; its log says where."
         assert good.sender.answer["RESULT"] is not None
         assert "secret path" in caplog.text
+        assert f"request {bad.request_id()} failed" in caplog.messages
 
     def test_does_not_begin_what_nobody_waits_for(self, model: Any, pipeline: Scripted) -> None:
         request = request_with()
