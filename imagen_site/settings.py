@@ -176,7 +176,7 @@ UNFOLD = {
     "SIDEBAR": {"show_search": True, "show_all_applications": False},
 }
 
-LOGGING = logs.logging_settings(level=IMAGEN.log_level)
+LOGGING = logs.logging_settings(level=IMAGEN.log_level, project=IMAGEN.cloud.project if IMAGEN.cloud else "")
 LOGGING_CONFIG = "imagen_site.logs.configure"
 
 _BROKER = profiles.broker(IMAGEN)
