@@ -52,7 +52,22 @@ def broker(config: Config) -> dict[str, Any]:
 
 
 def _cloud_storage(cloud: Cloud) -> dict[str, Any]:
-    raise ConfigError(f"Cannot start: {cloud.project} has no image store yet.")
+    return {
+        "BACKEND": "jobs.cloud_storage.BucketStorage",
+        "OPTIONS": {
+            "project": cloud.project,
+            "bucket": cloud.bucket,
+            "signer": cloud.signer,
+            "endpoint": cloud.storage_emulator,
+        },
+    }
+
+
+def picture_origins(config: Config) -> list[str]:
+    """Return where beside this site pages find pictures: a link of ours leads to the bucket."""
+    if config.cloud is None:
+        return []
+    return [config.cloud.storage_emulator or "https://storage.googleapis.com"]
 
 
 def _pubsub(cloud: Cloud) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from billing.prices import PRICES
 from inference.triton_client import TritonInferenceClient
 from jobs.fetch import ImageFetcher
-from jobs.image_store import DjangoImageStore, SignedFileStorage
+from jobs.image_store import DjangoImageStore, in_our_words
 from jobs.lease import LeaseTerms
 from jobs.limits import limits_of
 from jobs.queue import CeleryJobQueue
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from inference.client import InferenceClient
-    from jobs.image_store import ImageStore
+    from jobs.image_store import FolderStorage, ImageStore, SignedFileStorage
+    from jobs.links import Link
     from jobs.queue import JobQueue
     from jobs.state_store import JobStateStore
 
@@ -48,12 +49,18 @@ def state_store() -> JobStateStore:
 
 @cache
 def image_store() -> ImageStore:
-    return DjangoImageStore(default_storage)
+    return DjangoImageStore(cast("FolderStorage", default_storage))
 
 
 def file_storage() -> SignedFileStorage:
     """Return the storage whose links this site serves itself."""
     return cast("SignedFileStorage", default_storage)
+
+
+def address_of(link: Link) -> str | None:
+    """Return where a link leads to, None where this site serves the file itself; raises Unavailable."""
+    with in_our_words(link.path):
+        return cast("FolderStorage", default_storage).address_of(link)
 
 
 @cache

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from django.core import signing
 from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage
-from django.urls import reverse
+from django.core.files.storage import FileSystemStorage, Storage
 
+from jobs import links
 from jobs.errors import BadLink, ObjectMissing, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
     from uuid import UUID
-
-    from django.core.files.storage import Storage
-
-_SALT = "jobs.image_store"
 
 
 def input_path(job_id: UUID, filename: str) -> str:
@@ -49,70 +44,68 @@ class ImageStore(Protocol):
         """Delete every object of a job, input and outputs; missing ones are no error."""
 
     def link(self, path: str, *, filename: str, lifetime: timedelta) -> str:
-        """Return a signed link, absolute or from the site's root, that downloads the object under `filename`."""
+        """
+        Return a signed link, from the site's root, that downloads the object under `filename`.
+
+        It asks no other service: there may be one in every row of a list.
+        """
+
+
+class FolderStorage(Storage):
+    """One of Django's storages that raises OSErrors alone, as a file system does, and can do two things more."""
+
+    def delete_folder(self, folder: str) -> None:
+        """Delete every object below a path; it is no error that there is none."""
+        raise NotImplementedError
+
+    def address_of(self, link: links.Link) -> str | None:  # noqa: ARG002
+        """Return where a link leads to, None where this site serves the object itself."""
+        return None
 
 
 class DjangoImageStore:
-    """An ImageStore over one of Django's storages."""
+    """An ImageStore over a storage of Django's: files on this machine, or a bucket (cloud_storage.py)."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: FolderStorage) -> None:
         self._storage = storage
 
     def read(self, path: str) -> bytes:
-        with _ours(path), self._storage.open(path) as file:
+        with in_our_words(path), self._storage.open(path) as file:
             return bytes(file.read())
 
     def write(self, path: str, content: IO[bytes]) -> None:
-        with _ours(path):
+        with in_our_words(path):
             self._storage.save(path, File(content))
 
     def delete_job(self, job_id: UUID) -> None:
         for folder in (f"inputs/{job_id}", f"outputs/{job_id}"):
-            with _ours(folder):
-                self._delete_folder(folder)
+            with in_our_words(folder):
+                self._storage.delete_folder(folder)
 
-    def _delete_folder(self, folder: str) -> None:
+    def link(self, path: str, *, filename: str, lifetime: timedelta) -> str:
+        return links.sign(links.Link(path, filename), lifetime=lifetime)
+
+
+class SignedFileStorage(FolderStorage, FileSystemStorage):
+    """Files on this machine, which this site serves itself to whoever has a link."""
+
+    def delete_folder(self, folder: str) -> None:
         try:
-            folders, files = self._storage.listdir(folder)
+            folders, files = self.listdir(folder)
         except FileNotFoundError:
             return
         for name in files:
-            self._storage.delete(f"{folder}/{name}")
+            self.delete(f"{folder}/{name}")
         for name in folders:
-            self._delete_folder(f"{folder}/{name}")
+            self.delete_folder(f"{folder}/{name}")
         # Directories exist only in a file system, whose storage removes an empty one by the same call.
-        self._storage.delete(folder)
+        self.delete(folder)
 
-    def link(self, path: str, *, filename: str, lifetime: timedelta) -> str:
-        disposition = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
-        parameters = {"response_disposition": disposition, "filename": filename}
-        with _ours(path):
-            return str(self._storage.url(path, parameters, expire=lifetime.total_seconds()))  # type: ignore[call-arg]
-
-
-class SignedFileStorage(FileSystemStorage):
-    """Files on this machine, behind links that are signed and expire as Cloud Storage's do."""
-
-    def url(self, name: str | None, parameters: dict[str, str] | None = None, expire: float = 3600) -> str:
-        signed = signing.dumps(
-            {"path": name, "filename": (parameters or {}).get("filename", ""), "lifetime": expire},
-            salt=_SALT,
-            compress=True,
-        )
-        return reverse("jobs:file", args=[signed])
-
-    def open_link(self, signed: str) -> tuple[IO[bytes], str]:
-        """
-        Open what a signed link names; return it with the file name to download it under.
-
-        Raises BadLink for a forged, expired or stale one.
-        """
+    def open_link(self, link: links.Link) -> IO[bytes]:
+        """Open what a link names; raises BadLink where it is gone."""
         try:
-            # The lifetime is inside the signature: read it first, then hold the age against it.
-            lifetime = signing.loads(signed, salt=_SALT)["lifetime"]
-            found: dict[str, Any] = signing.loads(signed, salt=_SALT, max_age=lifetime)
-            return self.open(found["path"]), found["filename"]
-        except (signing.BadSignature, FileNotFoundError) as error:
+            return self.open(link.path)
+        except FileNotFoundError as error:
             raise BadLink from error
 
 
@@ -140,7 +133,8 @@ class MemoryImageStore:
 
 
 @contextmanager
-def _ours(path: str) -> Iterator[None]:
+def in_our_words(path: str) -> Iterator[None]:
+    """Turn what a storage raises into ObjectMissing or Unavailable."""
     try:
         yield
     except FileNotFoundError as error:

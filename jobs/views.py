@@ -14,7 +14,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
-from django.http import FileResponse, Http404, HttpResponse
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
@@ -24,7 +24,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from billing.errors import InsufficientCredits
-from jobs import adapters, forms, history, queries, uploads
+from jobs import adapters, forms, history, links, queries, uploads
 from jobs.errors import (
     BadLink,
     IllegalMove,
@@ -260,17 +260,28 @@ def _no_link(path: str, *, filename: str) -> str:  # noqa: ARG001
 
 
 @require_safe
-def file(request: HttpRequest, signed: str) -> FileResponse:  # noqa: ARG001 - the link itself is the permission
-    """Serve what a signed link names."""
+def file(request: HttpRequest, signed: str) -> FileResponse | HttpResponseRedirect:  # noqa: ARG001
+    """Serve what a signed link names, or lead to it; the link itself is the permission."""
     try:
-        content, filename = adapters.file_storage().open_link(signed)
+        link = links.read(signed)
+        address = adapters.address_of(link)
+        if address is not None:
+            return _lead_to(address)
+        content = adapters.file_storage().open_link(link)
     except BadLink as error:
         raise Http404 from error
-    kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    kind = mimetypes.guess_type(link.filename)[0] or "application/octet-stream"
     # Never inline: what people upload must not run as a page of ours.
-    response = FileResponse(content, as_attachment=True, filename=filename, content_type=kind)
+    response = FileResponse(content, as_attachment=True, filename=link.filename, content_type=kind)
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "private, max-age=3600, immutable"
+    return response
+
+
+def _lead_to(address: str) -> HttpResponseRedirect:
+    response = HttpResponseRedirect(address)
+    # A page shows a picture in several places; the address works for longer than this.
+    response["Cache-Control"] = f"private, max-age={links.ADDRESS_LEFT.total_seconds():.0f}"
     return response
 
 

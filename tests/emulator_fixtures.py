@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from imagen_site.local.emulators import COMMANDS, EmulatorMissing, wait_until_answers
+from jobs.cloud_storage import BucketStorage
 from tests.running_site import free_port
 
 START_SECONDS = 60
@@ -119,3 +120,11 @@ def _running(emulator: Emulator) -> Emulator:
     if not emulator.runs:
         emulator.start()
     return emulator
+
+
+@pytest.fixture
+def bucket(storage_emulator: Emulator, project: str) -> BucketStorage:
+    """An empty bucket of its own in the stand-in for Cloud Storage."""
+    storage = BucketStorage(project=project, bucket=f"{project}-photos", endpoint=storage_emulator.url)
+    storage.client.create_bucket(storage.bucket_name)
+    return storage
