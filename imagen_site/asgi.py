@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import django
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 from accounts.auth import account_auth_stack  # noqa: E402
+from imagen_site import metrics  # noqa: E402
 from imagen_site.body_limit import Asgi, BodyLimit  # noqa: E402
 from imagen_site.routing import websocket_urlpatterns  # noqa: E402
+from imagen_site.unfinished_jobs import UnfinishedJobs  # noqa: E402
 
 
 class OneHopHandler(ASGIHandler):
@@ -54,6 +57,8 @@ class OneHopHandler(ASGIHandler):
             scope = {**scope, "headers": [*scope["headers"], (b"content-length", str(length).encode())]}
         return super().create_request(scope, body_file)
 
+
+metrics.serve(settings.IMAGEN, UnfinishedJobs())
 
 application = ProtocolTypeRouter(
     {

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "imagen_site.settings")
 
@@ -19,6 +19,15 @@ app.autodiscover_tasks(["jobs"])
 @setup_logging.connect
 def _keep_our_logging(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends
     """Be there: while anybody listens to this signal, Celery leaves the logging that Django set up alone."""
+
+
+@worker_init.connect
+def _let_be_watched(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends
+    from django.conf import settings
+
+    from imagen_site import metrics
+
+    metrics.serve(settings.IMAGEN)
 
 
 @worker_shutting_down.connect

@@ -79,6 +79,9 @@ class Config:
 
     cloud: Cloud | None  # None in the local profile
     redis_url: str = field(repr=False)  # REDIS_URL: rate limits that several web processes share; empty: each its own
+    metrics_port: int | None  # METRICS_PORT: where this process answers Prometheus; empty: nowhere
+    metrics_host: str  # METRICS_HOST: the address it listens at there
+    tracing: bool  # OTEL_EXPORTER_OTLP_ENDPOINT is given: spans go there (imagen_site/telemetry.py)
     liveness_path: Path | None  # LIVENESS_FILE: what a worker touches while it is well; empty: nothing
 
 
@@ -140,6 +143,7 @@ def _read_all(reader: _Reader) -> dict[str, object]:
         "read_rate": reader.read("READ_RATE", _rate, "1200/minute"),
         "cloud": None if profile == "local" else _read_cloud(reader, profile=profile, service=service),
         "redis_url": reader.read("REDIS_URL", str, ""),
+        **_read_observability(reader),
         "liveness_path": reader.read("LIVENESS_FILE", _path_or_none, ""),
     }
 
@@ -184,6 +188,18 @@ def _read_cloud(reader: _Reader, *, profile: str, service: str) -> Cloud:
         "push_accounts": reader.read("PUSH_SERVICE_ACCOUNT", _names, needed_by("webhooks")),
     }
     return Cloud(**values)  # type: ignore[arg-type]
+
+
+def _read_observability(reader: _Reader) -> dict[str, object]:
+    # OpenTelemetry's own names; what else there is of them its library reads by itself.
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    given = any(reader.read(name, str, "") for name in endpoints)
+    exporter = reader.read("OTEL_TRACES_EXPORTER", _one_of("otlp", "none"), "otlp" if given else "none")
+    return {
+        "metrics_port": reader.read("METRICS_PORT", _port_or_none, ""),
+        "metrics_host": reader.read("METRICS_HOST", _name, "127.0.0.1"),
+        "tracing": exporter == "otlp" and not reader.read("OTEL_SDK_DISABLED", _flag, "false"),
+    }
 
 
 def _read_job_settings(reader: _Reader) -> dict[str, object]:
@@ -268,6 +284,14 @@ def _seconds(text: str) -> timedelta:
     if not 0 < number < 10**9:
         raise ValueError(f"{text!r} is not a positive number")
     return timedelta(seconds=number)
+
+
+def _port_or_none(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ValueError(f"{text!r} is not a port")
+    return int(text)
 
 
 def _flag(text: str) -> bool:

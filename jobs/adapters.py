@@ -20,6 +20,7 @@ from jobs.fetch import ImageFetcher
 from jobs.image_store import DjangoImageStore, in_our_words
 from jobs.lease import LeaseTerms
 from jobs.limits import limits_of
+from jobs.metrics import RunnerMetrics
 from jobs.queue import CeleryJobQueue
 from jobs.runner import Runner
 from jobs.services import JobService
@@ -114,6 +115,7 @@ def runner() -> Runner:
         inference_timeout=config.inference_timeout,
         draining=draining,
         on_thread_end=connections.close_all,
+        observer=RunnerMetrics(),
     )
 
 

@@ -15,7 +15,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.serializers.json import DjangoJSONEncoder
 
-from jobs import adapters, queries
+from jobs import adapters, metrics, queries
 from jobs.errors import JobNotFound
 from jobs.states import JobState
 from jobs.watch import FeedRaised, job_key, owner_key
@@ -40,6 +40,11 @@ class _Snapshots(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     account: Account | None
     _task: asyncio.Task[None] | None = None
+
+    async def __call__(self, *asgi: Any) -> None:  # noqa: ANN401 - channels' scope, receive and send
+        # Around all of it: a socket that breaks off never comes to `disconnect`.
+        with metrics.WEBSOCKETS.track_inprogress():
+            await super().__call__(*asgi)
 
     async def connect(self) -> None:
         self._sent: dict[str, int] = {}

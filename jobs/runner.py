@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from jobs import trace
 from jobs.errors import AttemptsExhausted, NotClaimable, ObjectMissing, StateMissing, Superseded
 from jobs.image_store import output_path
 from jobs.lease import Draining, Lease, LeaseLost, LeaseTerms
+from jobs.observer import NoObserver
 from jobs.operations import OPERATIONS
 from jobs.states import Stage, StoredImage
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from inference.client import InferenceClient, InferenceResult, Progress
     from jobs.image_store import ImageStore
+    from jobs.observer import RunnerObserver
     from jobs.state_store import JobStateStore
     from jobs.states import JobState
 
@@ -73,6 +75,7 @@ class Runner:
     draining: threading.Event
     on_thread_end: Callable[[], None]
     crash_pause: timedelta = timedelta(seconds=3)
+    observer: RunnerObserver = field(default_factory=NoObserver)
 
     def run(self, job_id: UUID) -> Outcome:
         """Work on one delivery of a job. Safe to call any number of times, at once, from any number of workers."""
@@ -85,20 +88,25 @@ class Runner:
                 return Outcome.DROPPED
             except AttemptsExhausted:
                 return self._park(job_id)
-            return self._work(state, version)
+            with self.observer.working(state):
+                return self._work(state, version)
 
     def _claim(self, job_id: UUID) -> tuple[JobState, Hashable]:
-        state, version = self._patiently(lambda: self.states.read(job_id))
+        state, version = self._patiently("states", lambda: self.states.read(job_id))
         claimed = state.claim(now=self.clock(), lease=self.terms.duration, max_attempts=self.max_attempts)
         log.info("job_claimed", attempt=claimed.attempt, takeover=state.attempt > 0)
-        return claimed, self._patiently(lambda: self.states.write(claimed, expected=version))
+        version = self._patiently("states", lambda: self.states.write(claimed, expected=version))
+        self.observer.claimed(state, claimed)
+        return claimed, version
 
     def _park(self, job_id: UUID) -> Outcome:
         state, version = self.states.read(job_id)
+        parked = exhausted(state, now=self.clock())
         try:
-            self.states.write(exhausted(state, now=self.clock()), expected=version)
+            self.states.write(parked, expected=version)
         except Superseded:
             return Outcome.DROPPED
+        self.observer.ended(parked)
         self._announce(job_id)
         return Outcome.ENDED
 
@@ -117,7 +125,7 @@ class Runner:
         with lease:
             try:
                 last = self._attempt(lease, cancellation)
-                self._patiently(lambda: lease.move(last))
+                self._patiently("states", lambda: lease.move(last))
             except LeaseLost:
                 log.info("job_lost", attempt=state.attempt)
                 return Outcome.LOST
@@ -125,6 +133,7 @@ class Runner:
                 if not isinstance(error, Draining) and not getattr(error, "retryable", False):
                     raise
                 return self._release(lease, reason=type(error).__name__)
+        self.observer.ended(lease.state)
         self._announce(state.job_id)
         log.info("job_ended", status=lease.state.status.value, code=lease.state.error_code or None)
         return Outcome.ENDED
@@ -152,13 +161,16 @@ class Runner:
 
     def _produce(self, lease: Lease, cancellation: Cancellation) -> Callable[[JobState], JobState]:
         started = time.monotonic()
-        image = self._patiently(lambda: self.images.read(lease.state.input.path), lease)
+        with self.observer.stage(lease.state, Stage.DOWNLOADING):
+            image = self._patiently("images", lambda: self.images.read(lease.state.input.path), lease)
         downloaded = time.monotonic()
-        result = self._infer(lease, cancellation, image)
+        with self.observer.stage(lease.state, Stage.INFERRING):
+            result = self._infer(lease, cancellation, image)
         inferred = time.monotonic()
-        lease.report(Stage.UPLOADING)
-        output = _output(lease.state, result)
-        self._patiently(lambda: self.images.write(output.path, io.BytesIO(result.image)), lease)
+        with self.observer.stage(lease.state, Stage.UPLOADING):
+            lease.report(Stage.UPLOADING)
+            output = _output(lease.state, result)
+            self._patiently("images", lambda: self.images.write(output.path, io.BytesIO(result.image)), lease)
         timings = {
             "downloading": round(downloaded - started, 4),
             "inferring": round(inferred - downloaded, 4),
@@ -184,7 +196,7 @@ class Runner:
         while True:
             lease.report(Stage.INFERRING)
             try:
-                return self._patiently(infer, lease)
+                return self._patiently("model_server", infer, lease)
             except InferenceCancelled:
                 lease.check()
                 raise
@@ -210,8 +222,12 @@ class Runner:
             lease.check()
             time.sleep(min(0.1, pause))
 
-    def _patiently(self, call: Callable[[], _Answer], lease: Lease | None = None) -> _Answer:
-        """Wait out an outage; raises the last error when it lasts too long, and stops early when the lease is lost."""
+    def _patiently(self, part: str, call: Callable[[], _Answer], lease: Lease | None = None) -> _Answer:
+        """
+        Wait out an outage of a part ("states", "images", "model_server").
+
+        Raises the last error when it lasts too long, and stops early when the lease is lost.
+        """
         for attempt in stamina.retry_context(
             on=_worth_waiting,
             attempts=None,
@@ -221,6 +237,8 @@ class Runner:
             wait_jitter=0.2,
         ):
             with attempt:
+                if attempt.num > 1:
+                    self.observer.retried(part)
                 if lease is not None:
                     lease.check()
                 return call()
@@ -236,6 +254,7 @@ class Runner:
             return Outcome.LOST
         except Exception as error:  # noqa: BLE001 - the store is what is away: the lease runs out and the sweep finds it
             log.warning("release_failed", error=type(error).__name__)
+        self.observer.released(lease.state, reason)
         log.info("job_released", reason=reason)
         return Outcome.RELEASED
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 import billing.services
 from billing.errors import InsufficientCredits
-from jobs import limits, uploads
+from jobs import limits, metrics, uploads
 from jobs.errors import (
     IdempotencyKeyReused,
     IllegalMove,
@@ -232,10 +232,12 @@ class JobService:
                 self.settle(job.id, now=now)
                 raise IllegalMove(f"The job is {state.status}; only a queued or processing job can be cancelled.")
             try:
-                self.states.write(state.cancel(now=now), expected=version)
+                cancelled = state.cancel(now=now)
+                self.states.write(cancelled, expected=version)
             except Superseded:
                 # The worker wrote a percentage in between: look again.
                 continue
+            metrics.job_ended(cancelled)
             break
         self.settle(job.id, now=now)
 

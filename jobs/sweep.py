@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from jobs import trace
+from jobs import metrics, trace
 from jobs.errors import JobError, Superseded
 from jobs.models import Job
 from jobs.operations import OPERATIONS
@@ -117,7 +117,9 @@ class Sweeper:
         state, version = self.service.states.read(job.id)
         if not state.lapsed(now=now):
             return SweepReport()
-        self.service.states.write(exhausted(state, now=now), expected=version)
+        parked = exhausted(state, now=now)
+        self.service.states.write(parked, expected=version)
+        metrics.job_ended(parked)
         self.service.settle(job.id, now=now)
         return SweepReport(parked=1)
 
@@ -132,6 +134,7 @@ class Sweeper:
         sentence = f"{job.operation} is no longer offered. You were not charged."
         ended = state.fail(now=now, code="operation_gone", message=sentence)
         self.service.states.write(ended, expected=version)
+        metrics.job_ended(ended)
         self.service.settle(job.id, now=now)
         return SweepReport(parked=1)
 

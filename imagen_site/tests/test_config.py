@@ -39,6 +39,33 @@ class TestAnEmptyEnvironment:
         assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
+class TestWhatAnOperatorSees:
+    def test_is_nothing_unless_asked_for(self, tmp_path: Path) -> None:
+        loaded = load(tmp_path)
+
+        assert (loaded.metrics_port, loaded.metrics_host, loaded.tracing) == (None, "127.0.0.1", False)
+
+    @pytest.mark.parametrize(
+        ("environment", "traces"),
+        [
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+            ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+            ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ],
+    )
+    def test_are_traces_where_opentelemetry_is_told_so(
+        self, tmp_path: Path, environment: dict[str, str], *, traces: bool
+    ) -> None:
+        assert load(tmp_path, **environment).tracing is traces
+
+    @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
+    def test_needs_a_port_that_there_is(self, tmp_path: Path, port: str) -> None:
+        with pytest.raises(config.ConfigError, match=r"METRICS_PORT: .* is not a port"):
+            load(tmp_path, METRICS_PORT=port)
+
+
 class TestAWrongEnvironment:
     def test_is_refused_naming_every_variable_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(config.ConfigError) as refusal:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from channels.db import database_sync_to_async
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 import billing.services
@@ -238,9 +239,10 @@ class TestTheSocketOfAJob:
             await first.next()
             async with by_key(one(job), alice_key) as second:
                 await second.next()
-            watched = dict(adapters.hub()._readers)
+            watched, open_ = dict(adapters.hub()._readers), REGISTRY.get_sample_value("imagen_websockets_open")
 
         assert list(watched) == [job_key(job.id)]
+        assert (open_, REGISTRY.get_sample_value("imagen_websockets_open")) == (1, 0)
         assert is_idle(adapters.hub())
 
 
