@@ -14,6 +14,8 @@ import pytest
 
 from imagen_site.local.emulators import COMMANDS, EmulatorMissing, wait_until_answers
 from jobs.cloud_storage import BucketStorage
+from jobs.state_store.firestore import FirestoreStateStore
+from jobs.state_store.firestore_channel import FirestoreDatabase
 from tests.running_site import free_port
 
 START_SECONDS = 60
@@ -103,6 +105,19 @@ _projects = count(1)
 def project() -> str:
     """The name of a cloud project that no other test has used: emulators make one of any name."""
     return f"test-project-{next(_projects)}"
+
+
+@pytest.fixture
+def firestore_database(firestore_emulator: Emulator, project: str) -> FirestoreDatabase:
+    """An empty Firestore database."""
+    return FirestoreDatabase(project=project, emulator_host=firestore_emulator.host)
+
+
+@pytest.fixture
+def firestore_store(firestore_database: FirestoreDatabase) -> Iterator[FirestoreStateStore]:
+    store = FirestoreStateStore(firestore_database)
+    yield store
+    store.close()
 
 
 def _session(kind: str, folders: pytest.TempPathFactory) -> Iterator[Emulator]:

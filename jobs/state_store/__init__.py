@@ -1,4 +1,4 @@
-"""The live state of jobs: the protocol; sql.py for one machine, memory.py for unit tests."""
+"""The live state of jobs: the protocol; sql.py for one machine, firestore.py for the cloud, memory.py for tests."""
 
 from __future__ import annotations
 

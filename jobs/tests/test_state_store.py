@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
+from google.cloud.firestore_v1.types import Document
 
 from jobs.errors import StateMissing, Superseded, Unavailable
 from jobs.models import OwnerFeed
+from jobs.state_store.firestore import FirestoreStateStore
 from jobs.state_store.memory import MemoryStateStore
 from jobs.state_store.sql import SqlStateStore
 from jobs.states import JobState, Stage, StoredImage, queued
@@ -64,12 +66,24 @@ FULL: dict[str, Callable[[JobState], JobState]] = {
 }
 
 
-@pytest.fixture(params=[MemoryStateStore, SqlStateStore])
-def store(request: pytest.FixtureRequest, db: None) -> JobStateStore:
+FIRESTORE = pytest.param(
+    FirestoreStateStore, marks=[pytest.mark.emulator, pytest.mark.xdist_group("emulators")], id="FirestoreStateStore"
+)
+
+
+def made_by(request: pytest.FixtureRequest) -> Iterator[JobStateStore]:
+    if request.param is not FirestoreStateStore:
+        yield request.param()
+        return
+    store: FirestoreStateStore = request.getfixturevalue("firestore_store")
+    yield store
+
+
+@pytest.fixture(params=[MemoryStateStore, SqlStateStore, FIRESTORE])
+def store(request: pytest.FixtureRequest, db: None) -> Iterator[JobStateStore]:
     # `db` by name: one asked for while the test runs is not seen when the databases are set up, and the test would
     # then write to the developer's own.
-    made: JobStateStore = request.param()
-    return made
+    yield from made_by(request)
 
 
 class TestEveryStore:
@@ -155,16 +169,18 @@ class TestEveryStore:
 def _feed(store: JobStateStore, owner: str) -> int:
     if isinstance(store, MemoryStateStore):
         return store.feeds[owner]
+    if isinstance(store, FirestoreStateStore):
+        found = store._client.get().get_document({"name": store._name.owner(owner)})
+        return Document.pb(found).fields["version"].integer_value
     return OwnerFeed.objects.get(owner=owner).version
 
 
-@pytest.fixture(params=[MemoryStateStore, SqlStateStore])
-def shared(request: pytest.FixtureRequest) -> JobStateStore:
+@pytest.fixture(params=[MemoryStateStore, SqlStateStore, FIRESTORE])
+def shared(request: pytest.FixtureRequest) -> Iterator[JobStateStore]:
     """A store that four threads use at a time."""
     if request.param is SqlStateStore:
         request.getfixturevalue("file_database")
-    made: JobStateStore = request.param()
-    return made
+    yield from made_by(request)
 
 
 class TestARace:
