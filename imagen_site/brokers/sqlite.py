@@ -7,29 +7,25 @@ for kombu takes no import path from a URL), broker_transport_options = {"path": 
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from logging import getLogger
 from pathlib import Path
 from queue import Empty
-from typing import Any, TypeAlias
+from typing import Any
 
 from kombu import Connection
-from kombu.exceptions import KombuError
 from kombu.transport import virtual
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 from imagen_site.brokers.lease_keeper import LeaseKeeper
 from imagen_site.brokers.leased_queue import DeadMessage, Depth, Lease, LeasedQueue, dead_messages, queue_depth
+from imagen_site.brokers.messages import UNREADABLE, Delivered, GuardedChannel, check_task, read
 
 __all__ = ["Channel", "DeadMessage", "Depth", "Options", "Transport", "dead_messages", "queue_depth"]
 
 log = getLogger(__name__)
 
-# By its stubs a kombu message may lack its tag and body; one that was delivered has both.
-_Delivered: TypeAlias = Any
-
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, KombuError)
 _FIRST_BACK_OFF_SECONDS = 0.1
 _LONGEST_BACK_OFF_SECONDS = 5.0
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
@@ -67,7 +63,7 @@ class Options:
         return cls(path=Path(given["path"]), **numbers)
 
 
-class Channel(virtual.Channel):
+class Channel(GuardedChannel):
     """kombu's channel: to publish is a synced insert, to consume a lease, to acknowledge a delete by its holder."""
 
     # kombu restores by publishing a copy; here the original comes back.
@@ -88,38 +84,6 @@ class Channel(virtual.Channel):
     def holds(self, delivery_tag: str) -> bool:
         """Say whether the message was delivered by this channel and is not settled yet."""
         return self._keeper.holds(delivery_tag)
-
-    def basic_consume(
-        self,
-        queue: str,
-        no_ack: bool,  # noqa: FBT001  # kombu's signature
-        callback: Callable[..., Any] | None,
-        consumer_tag: str | None,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> str:
-        """
-        Consume as kombu does, except that a message on which the callback raises is put back.
-
-        Celery lets through what it finds odd in a message's headers; that would end the worker, on every delivery.
-        """
-
-        def take(message: _Delivered) -> None:
-            if no_ack:
-                self.basic_ack(message.delivery_tag)
-            try:
-                if callback is not None:
-                    callback(message)
-            except Exception:
-                log.exception("queue_message_refused", extra={"queue": queue, "delivery_tag": message.delivery_tag})
-                self.basic_reject(message.delivery_tag, requeue=True)
-
-        return super().basic_consume(queue, no_ack, take, consumer_tag, **kwargs)
-
-    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> _Delivered | None:  # noqa: ANN401, FBT001, FBT002
-        message: _Delivered = super().basic_get(queue, no_ack=no_ack, **kwargs)
-        if message is not None and no_ack:
-            self.basic_ack(message.delivery_tag)
-        return message
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
         self._keeper.settle(delivery_tag, self._queue.remove)
@@ -158,9 +122,9 @@ class Channel(virtual.Channel):
             return None
         tag = self._next_delivery_tag()
         try:
-            message = _read(payload, tag=tag, redelivered=lease.deliveries > 1)
-            _check_task(self.Message(message, channel=self))
-        except _UNREADABLE as error:
+            message = read(payload, tag=tag, redelivered=lease.deliveries > 1)
+            check_task(self.Message(message, channel=self))
+        except UNREADABLE as error:
             self._bury(queue, lease, reason=f"unreadable: {type(error).__name__}")
             return None
         self._keeper.hold(tag, lease)
@@ -177,7 +141,7 @@ class Channel(virtual.Channel):
     def _put_back(self, lease: Lease) -> bool:
         return self._queue.put_back(lease, delay=back_off_seconds(lease.deliveries))
 
-    def _restore(self, message: _Delivered) -> None:
+    def _restore(self, message: Delivered) -> None:
         self.basic_reject(message.delivery_tag, requeue=True)
 
     def _size(self, queue: str) -> int:
@@ -221,26 +185,3 @@ def back_off_seconds(deliveries: int) -> float:
     if deliveries <= 1:
         return 0.0
     return min(_LONGEST_BACK_OFF_SECONDS, _FIRST_BACK_OFF_SECONDS * 2.0 ** min(deliveries - 2, 10))
-
-
-def _read(payload: bytes, *, tag: str, redelivered: bool) -> dict[str, Any]:
-    message: dict[str, Any] = loads(payload)
-    message["properties"]["delivery_tag"] = tag
-    message["properties"]["delivery_info"]["redelivered"] = redelivered
-    return message
-
-
-def _check_task(message: _Delivered) -> None:
-    """
-    Raise ValueError or TypeError when Celery's thread would fail to unpack the task before it runs it.
-
-    Such a failure ends in a future that nobody reads: the message is never settled and its thread's turn never given
-    back, so with one thread the whole queue stands still.
-    """
-    if "task" not in message.headers:
-        return
-    if message.errors or message.content_type != "application/json":
-        raise ValueError("A task's message must be JSON.")
-    args, kwargs, embed = loads(message.body)
-    if not (isinstance(args, list) and isinstance(kwargs, dict) and isinstance(embed, dict | None)):
-        raise TypeError("A task's message must be [args, kwargs, embed].")
