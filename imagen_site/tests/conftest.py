@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from kombu import Connection
 
+from imagen_site.tests.pubsub import Cloud
+from tests.emulator_fixtures import Emulator
+
 
 class Clock:
     """Seconds that pass only when told."""
@@ -50,3 +53,37 @@ def connect(path: Path) -> Iterator[Callable[..., Connection]]:
 @pytest.fixture
 def connection(connect: Callable[..., Connection]) -> Connection:
     return connect()
+
+
+@pytest.fixture
+def cloud(pubsub_emulator: Emulator, project: str) -> Cloud:
+    return Cloud(project=project, emulator_host=pubsub_emulator.host)
+
+
+@pytest.fixture
+def connect_cloud(cloud: Cloud) -> Iterator[Callable[..., Connection]]:
+    """Our connections to Pub/Sub, each as another process would have it."""
+    opened = []
+
+    def connect(**options: Any) -> Connection:
+        opened.append(cloud.connection(**options))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.release()
+
+
+@pytest.fixture
+def connect_stock(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Connection]]:
+    """Connections by kombu's own transport."""
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", cloud.emulator_host)
+    opened = []
+
+    def connect(**options: Any) -> Connection:
+        opened.append(cloud.stock(**options))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.release()
