@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imagen_site.config import ConfigError
-
 if TYPE_CHECKING:
     from imagen_site.config import Cloud, Config
 
@@ -71,4 +69,14 @@ def picture_origins(config: Config) -> list[str]:
 
 
 def _pubsub(cloud: Cloud) -> dict[str, Any]:
-    raise ConfigError(f"Cannot start: {cloud.project} has no queue yet.")
+    return {
+        # Only a label: kombu takes no import path from a URL, and the project is an option.
+        "URL": "pubsub://google",
+        "TRANSPORT": "imagen_site.brokers.pubsub:Transport",
+        "TRANSPORT_OPTIONS": {
+            "project": cloud.project,
+            "emulator_host": cloud.pubsub_emulator or None,
+            # In the cloud topics and subscriptions belong to Terraform.
+            "create_missing": bool(cloud.pubsub_emulator),
+        },
+    }

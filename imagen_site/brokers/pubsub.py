@@ -1,5 +1,5 @@
 """
-Celery's queue in the cloud: kombu's gcpubsub transport with its gaps closed (docs/decisions/0021).
+Celery's queue in the cloud: kombu's gcpubsub transport with its gaps closed (docs/decisions/0019).
 
 Settings: broker_url = "pubsub://google" and broker_transport = "imagen_site.brokers.pubsub:Transport" (two, for kombu
 takes no import path from a URL), broker_transport_options = {"project": ...} and any other field of Options.
