@@ -26,6 +26,7 @@ CONTENT_TYPE = "application/problem+json"
 
 STATUS: Mapping[type[Exception], int] = {
     accounts.errors.InvalidApiKey: 401,
+    jobs.errors.InvalidPushToken: 401,
     billing.errors.InsufficientCredits: 402,
     jobs.errors.JobNotFound: 404,
     jobs.errors.BadLink: 404,

@@ -40,6 +40,9 @@ class Cloud:
     signer: str  # GS_SA_EMAIL: the service account that signs links
     push_audience: str  # PUSH_AUDIENCE: what the tokens of pushes must be made out to
     push_accounts: tuple[str, ...]  # PUSH_SERVICE_ACCOUNT: whose tokens are taken, comma-separated
+    push_token: str = field(
+        repr=False
+    )  # PUSH_TOKEN: the emulator of Pub/Sub signs nothing, and has this in its address
 
 
 @dataclass(frozen=True)
@@ -170,22 +173,25 @@ def _read_site(reader: _Reader, var_dir: Path, *, profile: str, service: str) ->
 
 def _read_cloud(reader: _Reader, *, profile: str, service: str) -> Cloud:
     emulated = profile == "emulators"
-    emulator = None if emulated else ""
     invented = "imagen-emulators" if emulated else None
 
-    def needed_by(who: str) -> str | None:
-        return None if service == who and not emulated else ""
+    def told(name: str, parse: Callable[[str], _Value], *, needed: bool) -> _Value | str | None:
+        if needed:
+            return reader.read(name, parse)
+        return reader.read(name, lambda text: parse(text) if text else "", "")
 
+    webhooks, site = service == "webhooks", service == "site"
     values = {
         "project": reader.read("GOOGLE_CLOUD_PROJECT", _name, invented),
         "bucket": reader.read("GCS_BUCKET", _name, invented),
         "firestore_database": reader.read("FIRESTORE_DATABASE", _name, "(default)"),
-        "pubsub_emulator": reader.read("PUBSUB_EMULATOR_HOST", _host_and_port_or_empty, emulator),
-        "firestore_emulator": reader.read("FIRESTORE_EMULATOR_HOST", _host_and_port_or_empty, emulator),
-        "storage_emulator": reader.read("STORAGE_EMULATOR_HOST", str, emulator),
-        "signer": reader.read("GS_SA_EMAIL", str, needed_by("site")),
-        "push_audience": reader.read("PUSH_AUDIENCE", str, needed_by("webhooks")),
-        "push_accounts": reader.read("PUSH_SERVICE_ACCOUNT", _names, needed_by("webhooks")),
+        "pubsub_emulator": told("PUBSUB_EMULATOR_HOST", _host_and_port, needed=emulated),
+        "firestore_emulator": told("FIRESTORE_EMULATOR_HOST", _host_and_port, needed=emulated),
+        "storage_emulator": told("STORAGE_EMULATOR_HOST", _name, needed=emulated),
+        "signer": told("GS_SA_EMAIL", _name, needed=site and not emulated),
+        "push_audience": told("PUSH_AUDIENCE", _name, needed=webhooks and not emulated),
+        "push_accounts": told("PUSH_SERVICE_ACCOUNT", _some_names, needed=webhooks and not emulated) or (),
+        "push_token": told("PUSH_TOKEN", _secret, needed=webhooks) if emulated else "",
     }
     return Cloud(**values)  # type: ignore[arg-type]
 
@@ -255,6 +261,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _some_names(text: str) -> tuple[str, ...]:
+    return _names(_name(text.strip(" ,")))
+
+
 def _name(text: str) -> str:
     if not text:
         raise ValueError("is empty")
@@ -305,10 +315,6 @@ def _host_and_port(text: str) -> str:
     if not host or not port.isdigit():
         raise ValueError(f'{text!r} is not of the form "host:port"')
     return text
-
-
-def _host_and_port_or_empty(text: str) -> str:
-    return _host_and_port(text) if text else ""
 
 
 def _rate(text: str) -> str:

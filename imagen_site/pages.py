@@ -1,9 +1,10 @@
-"""What is answered where no view is: problem details under /api/, a page elsewhere."""
+"""What is answered where no view is: problem details to programs, a page to people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -32,13 +33,18 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def broken(request: HttpRequest) -> HttpResponse:
     detail = "Something went wrong on our side. Nothing was charged."
-    if request.path.startswith("/api/"):
+    if _for_a_program(request):
         return _answer(request, 500, "internal", detail)
     # Without the request: who is signed in is in the database, which may be what is broken.
     return HttpResponse(render_to_string("error.html", {"status": 500, "detail": detail}), status=500)
 
 
 def _answer(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    if request.path.startswith("/api/"):
+    if _for_a_program(request):
         return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)
     return render(request, "error.html", {"status": status, "detail": detail}, status=status)
+
+
+def _for_a_program(request: HttpRequest) -> bool:
+    # The webhooks service has no pages, whatever it is asked for.
+    return settings.IMAGEN.service == "webhooks" or request.path.startswith("/api/")

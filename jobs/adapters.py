@@ -1,4 +1,8 @@
-"""Which implementation of each protocol runs here. Only entry points ask; all else is handed what it needs."""
+"""
+Which implementation of each protocol runs here. Only entry points ask; all else is handed what it needs.
+
+Google's libraries are imported where they are used and nowhere else: one machine starts without them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from celery import current_app
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import default_storage
 from django.db import connections
 from django.utils import timezone
@@ -32,9 +37,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
+    from imagen_site.config import Cloud
     from inference.client import InferenceClient
     from jobs.image_store import FolderStorage, ImageStore, SignedFileStorage
+    from jobs.job_events import JobEvents
     from jobs.links import Link
+    from jobs.push_auth import PushAuth
     from jobs.queue import JobQueue
     from jobs.state_store import JobStateStore
 
@@ -67,6 +75,20 @@ def address_of(link: Link) -> str | None:
 @cache
 def job_queue() -> JobQueue:
     return CeleryJobQueue(current_app)
+
+
+@cache
+def job_events() -> JobEvents:
+    from jobs import cloud
+
+    return cloud.job_events(_told_of_the_cloud())
+
+
+@cache
+def push_auth() -> PushAuth:
+    from jobs import cloud
+
+    return cloud.push_auth(settings.IMAGEN.cloud)
 
 
 @cache
@@ -103,7 +125,7 @@ def runner() -> Runner:
         states=state_store(),
         images=image_store(),
         client=inference_client(),
-        announce_end=_settle_here,
+        announce_end=_settle_here if config.cloud is None else job_events().announce,
         clock=timezone.now,
         terms=LeaseTerms(
             duration=config.job_lease,
@@ -130,6 +152,13 @@ def hub() -> Hub:
 def sign_link(path: str, *, filename: str) -> str:
     lifetime: timedelta = settings.IMAGEN.link_lifetime
     return image_store().link(path, filename=filename, lifetime=lifetime)
+
+
+def _told_of_the_cloud() -> Cloud:
+    told: Cloud | None = settings.IMAGEN.cloud
+    if told is None:
+        raise ImproperlyConfigured("This exists in the cloud's profiles only; see IMAGEN_PROFILE.")
+    return told
 
 
 def _settle_here(job_id: UUID) -> None:

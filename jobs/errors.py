@@ -29,6 +29,7 @@ JobError
 │   ├── JobBusy
 │   └── JobOver
 ├── AttemptsExhausted         attempts_exhausted
+├── InvalidPushToken          invalid_push_token      (webhooks only)
 ├── StateMissing              state_missing
 ├── Superseded                (compare-and-set lost; carries the state that won)
 └── Unavailable               service_unavailable     (retryable)
@@ -215,6 +216,12 @@ class AttemptsExhausted(JobError):
 
 class StateMissing(JobError):
     code = "state_missing"
+
+
+class InvalidPushToken(JobError):
+    """A push that does not come from whom it should; nothing was done."""
+
+    code = "invalid_push_token"
 
 
 class Superseded(JobError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 from kombu.exceptions import KombuError
 
@@ -11,8 +14,6 @@ from jobs.errors import Unavailable
 from jobs.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from celery import Celery
 
 # Tasks are sent by name, so that services never import them; a test holds the name against jobs/tasks.py.
@@ -45,6 +46,16 @@ class CeleryJobQueue:
             )
         except (KombuError, OSError) as error:
             raise Unavailable("The queue does not answer.") from error
+
+
+def job_id_of(message: bytes) -> UUID | None:
+    """Return the job that a message of this queue is about; None for a message of any other shape."""
+    try:
+        body = json.loads(message)["body"]
+        _, kwargs, _ = json.loads(base64.b64decode(body, validate=True))
+        return UUID(kwargs["job_id"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 class ListJobQueue:

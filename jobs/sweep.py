@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -74,6 +75,31 @@ class Sweeper:
             log.info("swept", **vars(report))
         return report
 
+    def judge(self, job: Job, *, now: datetime) -> SweepReport:
+        """
+        Deal with a job whose message the queue gave up, by what the job itself says of its attempts.
+
+        The queue counts deliveries, those among them that were handed back through no fault of the job. Raises
+        Unavailable, which is worth a retry.
+        """
+        with suppress(Superseded):
+            return self._judge(job, now=now)
+        # Somebody moved it just now, and so looks after it.
+        return SweepReport()
+
+    def _judge(self, job: Job, *, now: datetime) -> SweepReport:
+        if job.operation not in OPERATIONS:
+            return self._retire(job, now=now)
+        state = self.service.states.read_many([job.id]).get(job.id)
+        if state is not None and state.status.terminal:
+            return SweepReport(settled=int(self.service.settle(job.id, now=now)))
+        if state is not None and state.status is JobStatus.PROCESSING and not state.lapsed(now=now):
+            # A worker is at it; should it die, the sweep sees its lease run out.
+            return SweepReport()
+        if state is None or state.attempt < self.max_attempts:
+            return self._publish(job, now=now)
+        return self._park(job, now=now)
+
     def _repair(self, job: Job, state: JobState | None, *, now: datetime) -> SweepReport:
         try:
             if job.operation not in OPERATIONS:
@@ -115,7 +141,8 @@ class Sweeper:
 
     def _park(self, job: Job, *, now: datetime) -> SweepReport:
         state, version = self.service.states.read(job.id)
-        if not state.lapsed(now=now):
+        waits = state.status is JobStatus.QUEUED or state.lapsed(now=now)
+        if not waits or state.attempt < self.max_attempts:
             return SweepReport()
         parked = exhausted(state, now=now)
         self.service.states.write(parked, expected=version)

@@ -1,0 +1,72 @@
+"""How a worker without SQL tells of a job that has ended: an event, pushed to whoever settles it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.api_core.retry import Retry
+
+from jobs import trace
+from jobs.errors import Unavailable
+
+if TYPE_CHECKING:
+    from google.cloud.pubsub_v1 import PublisherClient
+
+TOPIC = "job-events"
+_PUBLISH_SECONDS = 10.0
+
+
+class JobEvents(Protocol):
+    def announce(self, job_id: UUID) -> None:
+        """
+        Tell of a job that has ended; once this returns the event is kept until somebody has taken it.
+
+        A lost event is repaired by the sweep, and one that comes twice has no effect. Raises Unavailable.
+        """
+
+
+class PubSubJobEvents:
+    def __init__(self, publisher: PublisherClient, *, project: str) -> None:
+        self._publisher, self._topic = publisher, publisher.topic_path(project, TOPIC)
+
+    def announce(self, job_id: UUID) -> None:
+        try:
+            self._publisher.publish(
+                self._topic,
+                event(job_id),
+                **_attributes(job_id),
+                retry=Retry(initial=0.2, maximum=2, timeout=_PUBLISH_SECONDS),
+                timeout=_PUBLISH_SECONDS,
+            ).result(_PUBLISH_SECONDS + 1)
+        except (GoogleAPICallError, RetryError, TimeoutError) as error:
+            raise Unavailable("The topic of job events does not answer.") from error
+
+
+def _attributes(job_id: UUID) -> dict[str, str]:
+    context = trace.current()
+    return {"job_id": str(job_id), **({trace.TRACEPARENT: context.traceparent} if context else {})}
+
+
+class ListJobEvents:
+    """A list, for unit tests."""
+
+    def __init__(self) -> None:
+        self.announced: list[UUID] = []
+
+    def announce(self, job_id: UUID) -> None:
+        self.announced.append(job_id)
+
+
+def event(job_id: UUID) -> bytes:
+    return json.dumps({"job_id": str(job_id)}).encode()
+
+
+def job_id_of(message: bytes) -> UUID | None:
+    """Return the job that an event tells of; None for a message of any other shape."""
+    try:
+        return UUID(json.loads(message)["job_id"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
