@@ -168,12 +168,12 @@ class Pubsub:
 
 @cache
 def _publisher(emulator_host: str | None) -> PublisherClient:
-    return PublisherClient(transport=partial(PublisherGrpcTransport, channel=_dial(emulator_host)))
+    return PublisherClient(transport=_transport(PublisherGrpcTransport, emulator_host))
 
 
 @cache
 def _subscriber(emulator_host: str | None) -> SubscriberClient:
-    return SubscriberClient(transport=partial(SubscriberGrpcTransport, channel=_dial(emulator_host)))
+    return SubscriberClient(transport=_transport(SubscriberGrpcTransport, emulator_host))
 
 
 def _forget_clients() -> None:
@@ -185,14 +185,16 @@ def _forget_clients() -> None:
 os.register_at_fork(after_in_child=_forget_clients)
 
 
-def _dial(emulator_host: str | None) -> Any:  # noqa: ANN401 - a channel, or what makes one
+def _transport(kind: Any, emulator_host: str | None) -> Any:  # noqa: ANN401 - of either client, or what makes one
     if emulator_host is not None:
-        return grpc.insecure_channel(emulator_host, options=_CHANNEL_OPTIONS)
+        # Made here: where PUBSUB_EMULATOR_HOST is set, the client takes nothing that makes one but a class.
+        return kind(channel=grpc.insecure_channel(emulator_host, options=_CHANNEL_OPTIONS))
 
     def dial(host: str, *, options: Sequence[tuple[str, Any]], **kwargs: Any) -> grpc.Channel:  # noqa: ANN401
-        return PublisherGrpcTransport.create_channel(host, options=[*options, *_CHANNEL_OPTIONS], **kwargs)
+        channel: grpc.Channel = kind.create_channel(host, options=[*options, *_CHANNEL_OPTIONS], **kwargs)
+        return channel
 
-    return dial
+    return partial(kind, channel=dial)
 
 
 @contextmanager
