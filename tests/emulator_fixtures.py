@@ -46,9 +46,9 @@ class Emulator:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
+        """Start it, from the main thread: the kernel would end it with any other thread that started it."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                # The kernel ends it with us, however we end.
                 ["setpriv", "--pdeathsig", "KILL", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from channels.db import database_sync_to_async
 from django.db import OperationalError
 from structlog.testing import capture_logs
 
-from jobs.state_store.sql import SqlStateStore
 from jobs.states import JobState
 from jobs.tests.changes import ScriptedSource, state_of
-from jobs.watch import FeedRaised, Hub, SqlChangeSource, job_key, owner_key
+from jobs.watch import FeedRaised, Hub, job_key, owner_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from jobs.watch import Change, Subscription
 
@@ -177,100 +175,3 @@ class TestAHub:
 
 def watching() -> list[asyncio.Task[Any]]:
     return [task for task in asyncio.all_tasks() if task.get_name() == "job-watch"]
-
-
-@database_sync_to_async  # type: ignore[untyped-decorator]
-def store(*states: JobState) -> None:
-    """Write each state, whatever is stored."""
-    sql = SqlStateStore()
-    for state in states:
-        if not sql.create(state):
-            sql.write(state, expected=sql.read(state.job_id)[1])
-
-
-@pytest.fixture
-async def sql() -> AsyncIterator[SqlChangeSource]:
-    return SqlChangeSource(every=SOON)
-
-
-async def take(source: SqlChangeSource, number: int) -> list[tuple[str, int]]:
-    """Return who changed, and the version, of so many changes."""
-    found: list[tuple[str, int]] = []
-    async with asyncio.timeout(5):
-        async for change in source.changes():
-            found.append((str(change.job_id), change.version) if isinstance(change, JobState) else (change.owner, 0))
-            if len(found) == number:
-                break
-    return found
-
-
-@pytest.mark.django_db(transaction=True)
-class TestChangesInSql:
-    async def test_begin_with_the_present_state(self, sql: SqlChangeSource) -> None:
-        state = state_of(version=7)
-        await store(state)
-
-        sql.watch(job_key(state.job_id))
-
-        assert await take(sql, 1) == [(str(state.job_id), 7)]
-
-    async def test_are_told_once_and_only_of_what_is_watched(self, sql: SqlChangeSource) -> None:
-        one, two = state_of(), state_of()
-        await store(one, two)
-        sql.watch(job_key(one.job_id))
-        await take(sql, 1)
-
-        await store(state_of(two.job_id, version=2), state_of(one.job_id, version=2))
-
-        assert await take(sql, 1) == [(str(one.job_id), 2)]
-
-    async def test_are_found_where_nothing_was_before(self, sql: SqlChangeSource) -> None:
-        job_id = uuid4()
-        sql.watch(job_key(job_id))
-
-        taking = asyncio.create_task(take(sql, 1))
-        await asyncio.sleep(0.03)
-        await store(state_of(job_id))
-
-        assert await taking == [(str(job_id), 1)]
-
-    async def test_are_told_of_owners(self, sql: SqlChangeSource) -> None:
-        sql.watch(owner_key("me"))
-        raise_feed = database_sync_to_async(SqlStateStore().raise_feed)
-
-        await raise_feed("you")
-        await raise_feed("me")
-        once = await take(sql, 1)
-        await raise_feed("me")
-
-        assert once + await take(sql, 1) == [("me", 0), ("me", 0)]
-
-    async def test_are_found_among_more_jobs_than_one_question_can_name(self, sql: SqlChangeSource) -> None:
-        ids = [uuid4() for _ in range(1_201)]
-        for job_id in ids:
-            sql.watch(job_key(job_id))
-
-        await store(*[state_of(job_id) for job_id in (ids[0], ids[600], ids[-1])])
-
-        assert {name for name, _ in await take(sql, 3)} == {str(ids[0]), str(ids[600]), str(ids[-1])}
-
-    async def test_are_not_told_any_more_once_a_key_is_dropped(self, sql: SqlChangeSource) -> None:
-        one, two = state_of(), state_of()
-        await store(one, two)
-        for state in (one, two):
-            sql.watch(job_key(state.job_id))
-
-        sql.unwatch(job_key(one.job_id))
-
-        assert await take(sql, 1) == [(str(two.job_id), 1)]
-
-    async def test_are_told_from_the_start_when_a_key_is_watched_again(self, sql: SqlChangeSource) -> None:
-        state = state_of()
-        await store(state)
-        sql.watch(job_key(state.job_id))
-        await take(sql, 1)
-
-        sql.unwatch(job_key(state.job_id))
-        sql.watch(job_key(state.job_id))
-
-        assert await take(sql, 1) == [(str(state.job_id), 1)]
