@@ -59,6 +59,10 @@ class OneHopHandler(ASGIHandler):
 
 
 metrics.serve(settings.IMAGEN, UnfinishedJobs())
+if settings.IMAGEN.tracing:
+    from imagen_site import telemetry
+
+    telemetry.start("webhooks" if settings.IMAGEN.service == "webhooks" else "web")
 
 application = ProtocolTypeRouter(
     {

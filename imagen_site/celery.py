@@ -28,6 +28,10 @@ def _let_be_watched(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery s
     from imagen_site import metrics
 
     metrics.serve(settings.IMAGEN)
+    if settings.IMAGEN.tracing:
+        from imagen_site import telemetry
+
+        telemetry.start("worker")
 
 
 @worker_shutting_down.connect

@@ -1,4 +1,4 @@
-"""What is counted of requests, pushes and messages, and the port at which Prometheus reads it and jobs/metrics.py."""
+"""What is counted of requests, and the port at which Prometheus reads all that this process counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
+from prometheus_client import REGISTRY, Histogram, start_http_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,6 @@ REQUEST_SECONDS = Histogram(
     ["view", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-PUSH_EVENTS = Counter("imagen_push_events", "Messages that Pub/Sub pushed to this service.", ["outcome"])
-MESSAGES_UNREADABLE = Counter("imagen_messages_unreadable", "Messages of a foreign shape, taken off a queue unread.")
 
 
 class MetricsMiddleware:

@@ -66,10 +66,12 @@ class TritonInferenceClient:
     An InferenceClient for the Triton at url ("host:port" of its gRPC endpoint).
 
     The channel is built at the first call, and once more in a forked child: one that its parent has used would hang.
+    wrap: what is put around it, to watch its calls.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, wrap: Callable[[grpc.Channel], grpc.Channel] = lambda channel: channel) -> None:
         self._url = url
+        self._wrap = wrap
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._owner = 0
@@ -110,7 +112,7 @@ class TritonInferenceClient:
     def _stub(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
         with self._lock:
             if self._channel is None or self._owner != os.getpid():
-                self._channel = grpc.insecure_channel(self._url, options=_CHANNEL_OPTIONS)
+                self._channel = self._wrap(grpc.insecure_channel(self._url, options=_CHANNEL_OPTIONS))
                 self._owner = os.getpid()
             return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 

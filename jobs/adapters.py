@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jobs.image_store import FolderStorage, ImageStore, SignedFileStorage
     from jobs.job_events import JobEvents
     from jobs.links import Link
+    from jobs.observer import RunnerObserver
     from jobs.push_auth import PushAuth
     from jobs.queue import JobQueue
     from jobs.state_store import JobStateStore
@@ -93,7 +94,19 @@ def push_auth() -> PushAuth:
 
 @cache
 def inference_client() -> InferenceClient:
-    return TritonInferenceClient(settings.IMAGEN.triton_url)
+    if not settings.IMAGEN.tracing:
+        return TritonInferenceClient(settings.IMAGEN.triton_url)
+    from jobs.spans import traced
+
+    return TritonInferenceClient(settings.IMAGEN.triton_url, wrap=traced)
+
+
+def _observer() -> RunnerObserver:
+    if not settings.IMAGEN.tracing:
+        return RunnerMetrics()
+    from jobs.spans import RunnerSpans
+
+    return RunnerSpans(RunnerMetrics())
 
 
 @cache
@@ -137,7 +150,7 @@ def runner() -> Runner:
         inference_timeout=config.inference_timeout,
         draining=draining,
         on_thread_end=connections.close_all,
-        observer=RunnerMetrics(),
+        observer=_observer(),
     )
 
 

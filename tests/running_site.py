@@ -102,11 +102,12 @@ class RunningSite:
     ) -> None:
         self.stop()
 
-    def prepare(self) -> None:
-        """Make the database and an account with credits and an API key."""
+    def prepare(self, *, pages: bool = True) -> None:
+        """Make the database and an account with credits and an API key; without pages, what only they need is left out."""
         self.var_dir.mkdir(parents=True, exist_ok=True)
         self.manage("migrate", "-v0")
-        self.manage("collectstatic", "--noinput", "-v0")
+        if pages:
+            self.manage("collectstatic", "--noinput", "-v0")
         self.api_key = self.python(_OPEN_ACCOUNT, self.email, self.password, str(self.credits)).split()[-1]
 
     def start_web(self) -> None:
