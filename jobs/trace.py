@@ -99,9 +99,14 @@ def sent_with(headers: Mapping[str, str]) -> TraceContext | None:
 @contextmanager
 def continued(headers: Mapping[str, str]) -> Iterator[TraceContext]:
     """Be one step of the trace that these headers name, or of a new one, while the block runs."""
-    sender = sent_with(headers)
-    with _bound(_recorded() or (sender.child() if sender else begin())) as context:
-        yield context
+    sender, recorded = sent_with(headers), _recorded()
+    if recorded is not None and (sender is None or sender.trace_id == recorded.trace_id):
+        step = recorded
+    else:
+        # Also where a span is recorded that belongs to another trace: that of a push, around what was pushed.
+        step = sender.child() if sender else begin()
+    with _bound(step):
+        yield step
 
 
 @contextmanager

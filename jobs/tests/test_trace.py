@@ -92,9 +92,15 @@ class TestATrace:
         (line,) = lines
         assert (line["trace_id"], line["span_id"]) == (TRACE, step.span_id)
 
-    def test_is_the_recorders_where_spans_are_recorded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        span = trace.TraceContext("a" * 32, "b" * 16)
+    def test_is_the_recorders_where_spans_of_it_are_recorded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        span = trace.TraceContext(TRACE, "b" * 16)
         monkeypatch.setattr(trace, "_recorded", lambda: span)
 
-        with trace.continued({"traceparent": f"00-{TRACE}-{SPAN}-01"}) as step:
-            assert step == trace.current() == span
+        with trace.continued({"traceparent": f"00-{TRACE}-{SPAN}-01"}) as sent, trace.continued({}) as none:
+            assert sent == none == trace.current() == span
+
+    def test_of_a_message_is_its_own_inside_a_push_that_is_recorded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(trace, "_recorded", lambda: trace.TraceContext("a" * 32, "b" * 16))
+
+        with trace.continued({"traceparent": f"00-{TRACE}-{SPAN}-01"}):
+            assert structlog.contextvars.get_contextvars()["trace_id"] == TRACE
