@@ -1,5 +1,6 @@
 # Imagen on one machine. README.md says what each part does.
 #   make run     serve the site, its worker and its model server until Ctrl-C
+#   make run PROFILE=emulators   the same by the cloud's path: emulators, webhooks, a worker for each operation
 #   make test    run every test
 #   make test-long   and the whole of what that takes samples of
 
@@ -20,7 +21,10 @@ TRITON_HTTP_PORT ?= 8100
 TRITON_GRPC_PORT ?= 8101
 TRITON_METRICS_PORT ?= 8102
 # With a Triton of one's own (TRITON_URL) none is installed or started here.
-RUN_PARTS := site $(if $(TRITON_URL),,models-light model-server)
+# PROFILE=emulators runs the cloud's path; its storage stand-in comes with the development packages.
+PROFILE ?= local
+CLOUD_PORT ?= 8085
+RUN_PARTS := $(if $(filter emulators,$(PROFILE)),dev,site) $(if $(TRITON_URL),,models-light model-server)
 
 .PHONY: help run test test-long test-fast lint types bench lock models clean
 
@@ -29,7 +33,7 @@ help:
 
 run:
 	@$(SET_UP) $(RUN_PARTS)
-	@setpriv --pdeathsig TERM $(VENV)/python -m imagen_site.local.run --port $(PORT) \
+	@setpriv --pdeathsig TERM $(VENV)/python -m imagen_site.local.run --profile $(PROFILE) --port $(PORT) --cloud-port $(CLOUD_PORT) \
 	  --triton-http-port $(TRITON_HTTP_PORT) --triton-grpc-port $(TRITON_GRPC_PORT) --triton-metrics-port $(TRITON_METRICS_PORT)
 
 # Tests that share the real model server stay in one process of the two.

@@ -100,6 +100,11 @@ class Operation:
         default=lambda width, height, _params: (width, height),
     )
 
+    @property
+    def worker(self) -> str:
+        """The name of the deployment that works on its jobs: "comic-worker" for style_comic."""
+        return self.name.removeprefix("style_").replace("_", "-") + "-worker"
+
     def clean(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """
         Return every parameter with its value or default.

@@ -151,6 +151,23 @@ class Pubsub:
             with _unless_it_exists():
                 self._subscriber.create_subscription(request=request)
 
+    def create_push(self, topic: str, *, address: str, ack_seconds: int) -> None:
+        """Create the topic and its subscription `<topic>-push`, and let that push to this address from now on."""
+        subscription, push = f"{self._project}/subscriptions/{topic}-push", {"push_endpoint": address}
+        request = {
+            "name": subscription,
+            "topic": self._topic(topic),
+            "push_config": push,
+            "ack_deadline_seconds": ack_seconds,
+            "expiration_policy": {},
+        }
+        with _translated():
+            with _unless_it_exists():
+                self._publisher.create_topic(request={"name": self._topic(topic)})
+            with _unless_it_exists():
+                self._subscriber.create_subscription(request=request)
+            self._subscriber.modify_push_config(request={"subscription": subscription, "push_config": push})
+
     @property
     def _publisher(self) -> PublisherClient:
         return _publisher(self._emulator_host)

@@ -58,7 +58,7 @@ class Cluster:
         if (self.folder / "whole").exists():
             return
         shutil.rmtree(self.folder / "data", ignore_errors=True)
-        command = [self.programs / "initdb", "-D", self.folder / "data", "-U", self.user, "--auth=trust"]
+        command = [str(self.programs / "initdb"), "-D", str(self.folder / "data"), "-U", self.user, "--auth=trust"]
         command += ["--no-sync", "--encoding=UTF8"]
         try:
             # From the root, which every user may enter.

@@ -1,12 +1,15 @@
-"""The programs of the local profile, and supervisor's configuration of them."""
+"""The programs that run on one machine, and supervisor's configuration of them."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from jobs.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,15 +20,23 @@ STOP_SECONDS = 15
 _LOG_BYTES = 5_000_000
 # Three times the largest batch: while the model server works on one, one waits for it and one is on its way.
 WORKER_JOBS = 12
+# Of one operation's worker, beside four others on this machine.
+CLOUD_WORKER_JOBS = 4
 
 
 @dataclass(frozen=True)
 class Program:
-    """One child of supervisor. `environment` is added to what supervisor itself was given."""
+    """
+    One child of supervisor.
+
+    environment: added to what supervisor itself was given. user: who runs it where root would; ourselves when empty.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    stop_signal: str = "TERM"
 
 
 @dataclass(frozen=True)
@@ -38,19 +49,48 @@ class TritonPorts:
 
 
 def site_programs(root: Path, *, port: int) -> list[Program]:
-    """Return web, worker and sweep, run by the site's own environment."""
-    python = str(root / ".venv/bin/python")
-    uvicorn = ("imagen_site.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--no-access-log")
+    """Return web, worker and sweep of the local profile, run by the site's own environment."""
     # Without -Q: the worker takes every queue that the settings name, one for each operation.
-    celery = ("-A", "imagen_site", "worker", "-P", "threads", "-c", str(WORKER_JOBS), "-n", "worker@local")
-    quiet = ("--without-mingle", "--without-gossip", "--without-heartbeat", "--pidfile=")
-    return [
+    worker = _celery(root, "worker", jobs=WORKER_JOBS)
+    return [Program("web", _uvicorn(root, port)), Program("worker", worker), Program("sweep", _sweep(root))]
+
+
+def cloud_programs(root: Path, *, port: int, webhooks_port: int, run_dir: Path) -> list[Program]:
+    """
+    Return the cloud's services: web, webhooks, a worker for each operation, and the sweep in place of Cloud Scheduler.
+
+    run_dir: where the workers say that they are well.
+    """
+    webhooks = Program("webhooks", _uvicorn(root, webhooks_port), {"IMAGEN_SERVICE": "webhooks"})
+    workers = [
         Program(
-            "web", (python, "-m", "uvicorn", *uvicorn, "--ws-max-size", "65536", "--timeout-graceful-shutdown", "8")
-        ),
-        Program("worker", (python, "-m", "celery", *celery, *quiet)),
-        Program("sweep", (python, str(root / "manage.py"), "sweep", "--every")),
+            operation.worker,
+            _celery(root, operation.worker, jobs=CLOUD_WORKER_JOBS, queue=operation.topic),
+            {"IMAGEN_SERVICE": "worker", "LIVENESS_FILE": str(run_dir / f"{operation.worker}.alive")},
+        )
+        for operation in OPERATIONS.values()
     ]
+    return [Program("web", _uvicorn(root, port)), webhooks, *workers, Program("sweep", _sweep(root))]
+
+
+def _uvicorn(root: Path, port: int) -> tuple[str, ...]:
+    listen = ("--host", "127.0.0.1", "--port", str(port), "--no-access-log")
+    limits = ("--ws-max-size", "65536", "--timeout-graceful-shutdown", "8")
+    return (_python(root), "-m", "uvicorn", "imagen_site.asgi:application", *listen, *limits)
+
+
+def _celery(root: Path, name: str, *, jobs: int, queue: str = "") -> tuple[str, ...]:
+    threads = ("-P", "threads", "-c", str(jobs), "-n", f"{name}@local", *(("-Q", queue) if queue else ()))
+    quiet = ("--without-mingle", "--without-gossip", "--without-heartbeat", "--pidfile=")
+    return (_python(root), "-m", "celery", "-A", "imagen_site", "worker", *threads, *quiet)
+
+
+def _sweep(root: Path) -> tuple[str, ...]:
+    return (_python(root), str(root / "manage.py"), "sweep", "--every")
+
+
+def _python(root: Path) -> str:
+    return str(root / ".venv/bin/python")
 
 
 def triton_program(root: Path, ports: TritonPorts) -> Program:
@@ -60,9 +100,11 @@ def triton_program(root: Path, ports: TritonPorts) -> Program:
     return Program("triton", (python, "-m", "triton_models.local_server", *listen))
 
 
-def supervisor_config(programs: Iterable[Program], *, root: Path, var_dir: Path) -> str:
+def supervisor_config(programs: Iterable[Program], *, root: Path, var_dir: Path, name: str = "supervisor") -> str:
     """
     Return the text of supervisor's configuration.
+
+    name: of its own log and process file.
 
     Every program ends with supervisor, even when that is killed; one that ends by itself is started again.
     """
@@ -73,10 +115,10 @@ def supervisor_config(programs: Iterable[Program], *, root: Path, var_dir: Path)
 nodaemon=true
 silent=true
 user={getpass.getuser() if os.getuid() else "root"}
-logfile={_escape(str(logs / "supervisor.log"))}
+logfile={_escape(str(logs / f"{name}.log"))}
 logfile_maxbytes={_LOG_BYTES}
 logfile_backups=1
-pidfile={_escape(str(var_dir / "supervisor.pid"))}
+pidfile={_escape(str(var_dir / f"{name}.pid"))}
 childlogdir={_escape(str(logs))}
 
 ; One group, so that all are asked to stop at once and not one after the other.
@@ -88,7 +130,7 @@ programs={",".join(program.name for program in programs)}
 
 def _section(program: Program, *, root: Path, logs: Path) -> str:
     # setpriv: the kernel sends SIGTERM when supervisor is gone, however it went.
-    command = shlex.join(["setpriv", "--pdeathsig", "TERM", *program.command])
+    command = shlex.join(["setpriv", "--pdeathsig", "TERM", *_as_user(program.user), *program.command])
     environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
     return f"""
 [program:{program.name}]
@@ -98,6 +140,7 @@ environment={_escape(environment)}
 autorestart=true
 ; For ever: whatever keeps it from starting may pass, and a site without its worker is no site.
 startretries=1000000
+stopsignal={program.stop_signal}
 stopwaitsecs={STOP_SECONDS}
 killasgroup=true
 redirect_stderr=true
@@ -105,6 +148,13 @@ stdout_logfile={_escape(str(logs / f"{program.name}.log"))}
 stdout_logfile_maxbytes={_LOG_BYTES}
 stdout_logfile_backups=1
 """
+
+
+def _as_user(user: str) -> tuple[str, ...]:
+    if not user or os.getuid() != 0:
+        return ()
+    record = pwd.getpwnam(user)
+    return (f"--reuid={record.pw_uid}", f"--regid={record.pw_gid}", "--init-groups")
 
 
 def _escape(value: str) -> str:

@@ -1,8 +1,10 @@
 """
 `python -m imagen_site.local.run`: the whole site on this machine until Ctrl-C.
 
-Prepares the data, becomes the parent of supervisor, waits until all is ready and says where to go. However this
-process ends, nothing of what it started stays: supervisor ends with it, and the programs end with supervisor.
+Prepares the data, becomes the parent of supervisor, waits until all is ready and says where to go. With `--profile
+emulators` it is the cloud's path that runs: the same services as there, over stand-ins that are started first and
+stopped last. However this process ends, nothing of what it started stays: supervisor ends with it, and the programs
+end with supervisor.
 """
 
 from __future__ import annotations
@@ -10,26 +12,35 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_site import config
 from imagen_site.local import readiness
-from imagen_site.local.programs import STOP_SECONDS, TritonPorts, site_programs, supervisor_config, triton_program
+from imagen_site.local.emulators import EmulatorMissing
+from imagen_site.local.programs import (
+    STOP_SECONDS,
+    Program,
+    TritonPorts,
+    cloud_programs,
+    site_programs,
+    triton_program,
+)
+from imagen_site.local.stand_ins import CloudPorts, StandIns
+from imagen_site.local.supervisor import Supervisor
+from imagen_site.local.terminal import boxed, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imagen_site.config import Config
 
@@ -43,19 +54,31 @@ class CannotRun(Exception):
     """The site cannot be run here now; the message is a sentence that says why and what to do."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; `triton` is None where somebody else runs the model server."""
+
+    profile: str
+    port: int
+    triton: TritonPorts | None
+    cloud: CloudPorts
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
-    ports = TritonPorts(http=asked.triton_http_port, grpc=asked.triton_grpc_port, metrics=asked.triton_metrics_port)
-    own_triton = not os.environ.get("TRITON_URL")
+    given = _parser().parse_args(arguments)
+    ports = TritonPorts(http=given.triton_http_port, grpc=given.triton_grpc_port, metrics=given.triton_metrics_port)
+    asked = Asked(
+        profile=given.profile,
+        port=given.port,
+        triton=None if os.environ.get("TRITON_URL") else ports,
+        cloud=CloudPorts.from_first(given.cloud_port),
+    )
     environment = child_environment(os.environ, port=asked.port, triton=ports)
     try:
         _check_setpriv()
-        refuse_taken(asked.port, ports if own_triton else None)
-        settings = config.load(environment)
-        settings = replace(settings, var_dir=settings.var_dir.resolve())
-        _prepare({**environment, "IMAGEN_VAR_DIR": str(settings.var_dir)})
-        return _serve(settings, environment, port=asked.port, triton=ports if own_triton else None)
-    except (CannotRun, config.ConfigError) as error:
+        refuse_taken(asked.port, asked.triton)
+        return _run_cloud(asked, environment) if asked.profile == "emulators" else _run_local(asked, environment)
+    except (CannotRun, EmulatorMissing, config.ConfigError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
     except KeyboardInterrupt:
@@ -64,9 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m imagen_site.local.run", description=__doc__)
+    parser.add_argument("--profile", choices=("local", "emulators"), default="local", help="local, or the cloud's path")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the site")
     for name, port in vars(TritonPorts()).items():
         parser.add_argument(f"--triton-{name}-port", type=int, default=port, help="of the model server")
+    first = CloudPorts().pubsub
+    parser.add_argument(
+        "--cloud-port", type=int, default=first, help="the first of five in a row for the cloud's parts"
+    )
     return parser
 
 
@@ -87,19 +115,69 @@ def _check_setpriv() -> None:
 
 def refuse_taken(port: int, triton: TritonPorts | None) -> None:
     """Raise CannotRun, naming the first port of 127.0.0.1 that somebody listens on and how to choose another."""
-    wanted = {"PORT": port}
-    wanted.update({f"TRITON_{name.upper()}_PORT": number for name, number in vars(triton).items()} if triton else {})
-    for variable, number in wanted.items():
-        if not 0 < number < 65536:
-            raise CannotRun(f"{variable}={number} is not a port: a port is a number from 1 to 65535.")
-        try:
-            socket.create_server(("127.0.0.1", number)).close()
-        except OSError as error:
-            who = "the site" if variable == "PORT" else "the model server"
-            raise CannotRun(
-                f"Port {number}, where {who} would listen, is in use. Is Imagen running already? "
-                f"Stop what listens there or choose another port: make run {variable}={number + 10}"
-            ) from error
+    _refuse_taken("PORT", port, who="the site")
+    for name, number in vars(triton).items() if triton else ():
+        _refuse_taken(f"TRITON_{name.upper()}_PORT", number, who="the model server")
+
+
+def _refuse_taken(variable: str, number: int, *, who: str, first: int | None = None) -> None:
+    if not 0 < number < 65536:
+        raise CannotRun(f"{variable}={number} is not a port: a port is a number from 1 to 65535.")
+    try:
+        socket.create_server(("127.0.0.1", number)).close()
+    except OSError as error:
+        raise CannotRun(
+            f"Port {number}, where {who} would listen, is in use. Is Imagen running already? "
+            f"Stop what listens there or choose another port: make run {variable}={(first or number) + 10}"
+        ) from error
+
+
+def _run_local(asked: Asked, environment: dict[str, str]) -> int:
+    settings = _settings(environment)
+    environment["IMAGEN_VAR_DIR"] = str(settings.var_dir)
+    _prepare(environment)
+    return _serve(settings, environment, asked, site_programs(config.ROOT, port=asked.port))
+
+
+def _run_cloud(asked: Asked, environment: dict[str, str]) -> int:
+    # Beside the data of the local profile, and never mixed with it.
+    environment["IMAGEN_VAR_DIR"] = environment.get("IMAGEN_VAR_DIR") or str(config.ROOT / "var/emulators")
+    environment["IMAGEN_PROFILE"] = "emulators"
+    var_dir = Path(environment["IMAGEN_VAR_DIR"]).resolve()
+    stand_ins = StandIns(environment, asked.cloud, var_dir=var_dir)
+    environment |= {**stand_ins.environment(), "IMAGEN_VAR_DIR": str(var_dir)}
+    settings = _settings(environment)
+    for who, number in {**stand_ins.ports, "webhooks": asked.cloud.webhooks}.items():
+        _refuse_taken("CLOUD_PORT", number, who=who, first=asked.cloud.pubsub)
+    if stand_ins.without_postgres:
+        say(stand_ins.without_postgres)
+    with _running(stand_ins, environment, var_dir):
+        _manage("topics and bucket", ["prepare_emulators", f"http://127.0.0.1:{asked.cloud.webhooks}"], environment)
+        _prepare(environment)
+        programs = cloud_programs(
+            config.ROOT, port=asked.port, webhooks_port=asked.cloud.webhooks, run_dir=settings.var_dir
+        )
+        return _serve(settings, environment, asked, programs)
+
+
+@contextmanager
+def _running(stand_ins: StandIns, environment: Mapping[str, str], var_dir: Path) -> Iterator[None]:
+    """Hold what stands in for the cloud up for as long as the block runs: a worker that stops still needs it."""
+    supervisor = Supervisor(stand_ins.programs, environment, root=config.ROOT, var_dir=var_dir, name="stand-ins")
+    try:
+        silent = stand_ins.wait(going=supervisor.goes, say=say)
+        if silent:
+            log = var_dir / "logs" / f"{silent}.log"
+            raise CannotRun(f"{silent} does not answer. The end of {log}:\n{_end_of(log)}")
+        yield
+    finally:
+        supervisor.stop()
+        supervisor.wait()
+
+
+def _settings(environment: Mapping[str, str]) -> Config:
+    settings = config.load(environment)
+    return replace(settings, var_dir=settings.var_dir.resolve())
 
 
 def _prepare(environment: Mapping[str, str]) -> None:
@@ -125,85 +203,41 @@ def _manage(what: str, command: Sequence[str], environment: Mapping[str, str]) -
     )
     if done.returncode:
         raise CannotRun(f"The {what} could not be prepared:\n{(done.stderr or done.stdout).strip()[-3000:]}")
-    _say(f"{what}: {done.stdout.strip() or 'ready'} ({time.monotonic() - began:.1f} s)")
+    say(f"{what}: {done.stdout.strip() or 'ready'} ({time.monotonic() - began:.1f} s)")
 
 
-def _serve(settings: Config, environment: Mapping[str, str], *, port: int, triton: TritonPorts | None) -> int:
+def _serve(settings: Config, environment: Mapping[str, str], asked: Asked, programs: Sequence[Program]) -> int:
     logs = settings.var_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    programs = site_programs(config.ROOT, port=port)
-    if triton:
-        programs = [triton_program(config.ROOT, triton), *programs]
-    written = settings.var_dir / "supervisor.conf"
-    written.write_text(supervisor_config(programs, root=config.ROOT, var_dir=settings.var_dir))
-    supervisor = _Supervisor(written, {**environment, "IMAGEN_VAR_DIR": str(settings.var_dir)})
+    model_server = [triton_program(config.ROOT, asked.triton)] if asked.triton else []
+    supervisor = Supervisor([*model_server, *programs], environment, root=config.ROOT, var_dir=settings.var_dir)
+    supervisor.stop_when_asked(
+        lambda: say(f"stopping; running jobs have a few seconds to end (at most {STOP_SECONDS} s)…")
+    )
     seen = readiness.wait(
-        f"http://127.0.0.1:{port}",
-        seconds=_OWN_TRITON_SECONDS if triton else _OTHER_TRITON_SECONDS,
+        f"http://127.0.0.1:{asked.port}",
+        seconds=_OWN_TRITON_SECONDS if asked.triton else _OTHER_TRITON_SECONDS,
         going=supervisor.goes,
-        say=_say,
+        say=say,
     )
     if supervisor.goes():
         _report(seen, settings, logs)
         if not seen.site:
             supervisor.stop()
-    return supervisor.wait() if seen.site else (supervisor.wait() or 1)
-
-
-class _Supervisor:
-    """supervisord as our only child, until a signal tells us to stop."""
-
-    def __init__(self, configuration: Path, environment: Mapping[str, str]) -> None:
-        self._stopping = False
-        self._has_terminal = sys.stdin is not None and sys.stdin.isatty()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self.stop())
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", configuration],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            # A session of its own: Ctrl-C reaches us alone, and we ask it to stop, once.
-            start_new_session=True,
-        )
-
-    def goes(self) -> bool:
-        return not self._stopping and self._process.poll() is None
-
-    def stop(self) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._process.terminate()
-            _say(f"stopping; running jobs have a few seconds to end (at most {STOP_SECONDS} s)…")
-
-    def wait(self) -> int:
-        """Return when it has ended: 0 when that was asked for, else 1."""
-        while self._process.poll() is None:
-            # A make that was its terminal's first process (ssh -t ... make run) keeps the hang-up to itself.
-            if self._has_terminal and _hung_up(sys.stdin.fileno()):
-                self.stop()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=1)
-        if self._stopping:
-            _say("stopped.")
-            return 0
-        _say("supervisor has ended by itself, and everything with it; see var/logs/supervisor.log.")
-        return 1
-
-
-def _hung_up(terminal: int) -> bool:
-    poll = select.poll()
-    poll.register(terminal, 0)
-    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+    stopped = supervisor.wait()
+    say(
+        "stopped." if stopped else f"supervisor has ended by itself, and everything with it; see {logs}/supervisor.log."
+    )
+    return 0 if stopped and seen.site else 1
 
 
 def _report(seen: readiness.Readiness, settings: Config, logs: Path) -> None:
     if not seen.site:
-        _say(f"The site does not answer. The end of {logs / 'web.log'}:\n{_end_of(logs / 'web.log')}")
+        say(f"The site does not answer. The end of {logs / 'web.log'}:\n{_end_of(logs / 'web.log')}")
         return
     if not seen.complete:
-        _say(f"The {seen.missing} at {settings.triton_url} does not answer yet; jobs wait until it does.")
+        say(f"The {seen.missing} at {settings.triton_url} does not answer yet; jobs wait until it does.")
         if (logs / "triton.log").exists():
-            _say(f"The end of {logs / 'triton.log'}:\n{_end_of(logs / 'triton.log')}")
+            say(f"The end of {logs / 'triton.log'}:\n{_end_of(logs / 'triton.log')}")
     demo = json.loads((settings.var_dir / "demo.json").read_text())
     lines = [
         f"Imagen is at   {settings.site_url}",
@@ -215,14 +249,7 @@ def _report(seen: readiness.Readiness, settings: Config, logs: Path) -> None:
         f"Logs           {logs}",
         "Stop with      Ctrl-C",
     ]
-    _say(boxed(lines))
-
-
-def boxed(lines: Sequence[str]) -> str:
-    """Return the lines with a frame around them."""
-    width = max(map(len, lines))
-    rule = "─" * (width + 2)
-    return "\n".join([f"\n┌{rule}┐", *(f"│ {line:{width}} │" for line in lines), f"└{rule}┘\n"])
+    say(boxed(lines))
 
 
 def _end_of(log: Path) -> str:
@@ -230,13 +257,6 @@ def _end_of(log: Path) -> str:
         return "(nothing)"
     with log.open(errors="replace") as lines:
         return "".join(deque(lines, maxlen=_LOG_LINES))
-
-
-def _say(line: str) -> None:
-    # The terminal may have been closed; the site, or its end, does not depend on it.
-    with suppress(OSError):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
+from skimage import data
 
-from tests.running_site import ROOT, free_port, wait_until
+from tests.running_site import ROOT, RunningSite, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +35,8 @@ MARK = "IMAGEN_TEST_RUN"
 class LocalRun:
     """What a person has typed `make run` for."""
 
-    def __init__(self, var_dir: Path) -> None:
+    def __init__(self, var_dir: Path, *more: str) -> None:
+        """more: of the command line."""
         self.var_dir = var_dir
         self.port = free_port()
         self.mark = f"{os.getpid()}-{self.port}"
@@ -41,7 +47,7 @@ class LocalRun:
         environment = {name: value for name, value in os.environ.items() if name != "TRITON_URL"}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "imagen_site.local.run", *options],
+                [sys.executable, "-m", "imagen_site.local.run", *options, *more],
                 cwd=ROOT,
                 env={**environment, "IMAGEN_VAR_DIR": str(var_dir), MARK: self.mark},
                 stdout=output,
@@ -69,6 +75,12 @@ class LocalRun:
         (pid,) = [pid for pid, command in self.alive().items() if words in command and "setpriv" not in command]
         return pid
 
+    def kill(self) -> None:
+        for pid in self.alive():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
     def everything_is_gone(self, *, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while self.alive() and time.monotonic() < deadline:
@@ -81,10 +93,27 @@ class LocalRun:
 def local_run(tmp_path: Path, triton: LocalTriton) -> Iterator[LocalRun]:
     run = LocalRun(tmp_path / "var")
     yield run
-    for pid in run.alive():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    run.process.wait(10)
+    run.kill()
+
+
+@pytest.fixture
+def cloud_run(triton: LocalTriton) -> Iterator[LocalRun]:
+    # Not pytest's own folder, which only its owner may enter: PostgreSQL runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix="imagen-run-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        run = LocalRun(Path(folder) / "var", "--profile", "emulators", "--cloud-port", str(row_of_free_ports(5)))
+        yield run
+        run.kill()
+
+
+def row_of_free_ports(length: int) -> int:
+    """Return the first of so many ports in a row on which nobody listens."""
+    while True:
+        first = free_port()
+        with suppress(OSError, OverflowError), ExitStack() as servers:
+            for port in range(first, first + length):
+                servers.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 class TestALocalRun:
@@ -143,3 +172,34 @@ class TestALocalRun:
         assert done.returncode == 1
         assert f"Port {local_run.port}" in done.stderr
         assert "make run PORT=" in done.stderr
+
+
+class TestTheCloudsPathOnOneMachine:
+    def test_runs_a_job_through_every_service_and_leaves_nothing_behind(self, cloud_run: LocalRun) -> None:
+        cloud_run.wait_until_ready()
+        demo = json.loads((cloud_run.var_dir / "demo.json").read_text())
+        site = RunningSite(var_dir=cloud_run.var_dir, triton_url="")
+        site.url, site.api_key = demo["url"], demo["api_key"]
+
+        job = site.wait_for(str(site.submit("background/remove", photo())["job_id"]))
+        # The worker has no SQL: it is the push to the webhooks service that charges.
+        wait_until(lambda: credits_of(site)["held"] == 0, seconds=20, what="the end of the hold")
+        charged = credits_of(site)["available"]
+        picture = site.download(job["output"]["url"])
+
+        cloud_run.process.send_signal(signal.SIGINT)
+        cloud_run.everything_is_gone(seconds=35)
+        assert (job["status"], job["attempt"]) == ("completed", 1)
+        assert Image.open(io.BytesIO(picture)).mode == "RGBA"
+        assert charged == 1000 - job["credits"]
+        assert cloud_run.process.wait(10) == 0
+
+
+def photo() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(data.astronaut()).resize((128, 128)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def credits_of(site: RunningSite) -> dict[str, int]:
+    return dict(site.call("GET", "/api/v1/account")[1]["credits"])

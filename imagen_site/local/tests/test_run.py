@@ -9,6 +9,7 @@ import pytest
 
 from imagen_site.local import run
 from imagen_site.local.programs import TritonPorts
+from imagen_site.local.terminal import boxed, hung_up
 from tests.running_site import ROOT, free_port
 
 
@@ -77,7 +78,7 @@ class TestAWrongSetting:
 
 class TestTheBox:
     def test_holds_its_longest_line(self) -> None:
-        lines = run.boxed(["short", "a longer line"]).strip().splitlines()
+        lines = boxed(["short", "a longer line"]).strip().splitlines()
 
         assert len({len(line) for line in lines}) == 1
         assert "│ short         │" in lines
@@ -85,7 +86,7 @@ class TestTheBox:
 
 class TestAClosedTerminal:
     def test_does_not_keep_everything_from_being_stopped(self, tmp_path: Path) -> None:
-        code = "from imagen_site.local import run; run._say('stopping')"
+        code = "from imagen_site.local.terminal import say; say('stopping')"
         ours, theirs = os.openpty()
         ended = subprocess.Popen(
             [sys.executable, "-c", f"input(); {code}; open('said', 'w')"],
@@ -104,9 +105,9 @@ class TestAClosedTerminal:
     def test_is_noticed(self) -> None:
         ours, theirs = os.openpty()
 
-        before = run._hung_up(theirs)
+        before = hung_up(theirs)
         os.close(ours)
-        after = run._hung_up(theirs)
+        after = hung_up(theirs)
         os.close(theirs)
 
         assert (before, after) == (False, True)
