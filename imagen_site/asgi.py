@@ -28,6 +28,8 @@ from imagen_site import metrics  # noqa: E402
 from imagen_site.body_limit import Asgi, BodyLimit  # noqa: E402
 from imagen_site.routing import websocket_urlpatterns  # noqa: E402
 from imagen_site.unfinished_jobs import UnfinishedJobs  # noqa: E402
+from imagen_site.upload_door import UploadDoor  # noqa: E402
+from jobs import adapters  # noqa: E402
 
 
 class OneHopHandler(ASGIHandler):
@@ -66,7 +68,7 @@ if settings.IMAGEN.tracing:
 
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(cast("Asgi", OneHopHandler())),
+        "http": UploadDoor(BodyLimit(cast("Asgi", OneHopHandler())), adapters.upload_door),
         "websocket": account_auth_stack(URLRouter(websocket_urlpatterns)),
     }
 )

@@ -31,7 +31,7 @@ class BodyLimit:
         self._inner, self._limit = inner, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = _content_length(scope)
+        announced = content_length(scope)
         if announced is not None and announced > self._limit:
             await self._refuse(announced, send)
             return
@@ -69,7 +69,8 @@ class BodyLimit:
         await send({"type": "http.response.body", "body": body})
 
 
-def _content_length(scope: Scope) -> int | None:
+def content_length(scope: Scope) -> int | None:
+    """Return how long a body says it will be, None where it does not."""
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     # No real length has twenty digits, and Python refuses to read one of more than 4,300.
     return int(value) if value.isdigit() and len(value) < 20 else None

@@ -76,6 +76,7 @@ class Config:
     sweep_every: timedelta  # SWEEP_SECONDS
     watch_every: timedelta  # WATCH_MILLISECONDS: how often the local profile looks for changes to show
     image_url_patience: timedelta  # IMAGE_URL_SECONDS: how long fetching a photo by its address may take
+    upload_lifetime: timedelta  # UPLOAD_SECONDS: how long a photo may be sent directly, and then used for a job
     link_lifetime: timedelta  # LINK_SECONDS: how long a signed link to an image works
     submit_rate: str  # SUBMIT_RATE: API submits of an account, refused ones too; jobs: jobs/limits.py
     read_rate: str  # READ_RATE: other API calls of an account
@@ -141,6 +142,7 @@ def _read_all(reader: _Reader) -> dict[str, object]:
         "triton_url": reader.read("TRITON_URL", _host_and_port, None if profile == "gcp" else "127.0.0.1:8101"),
         **_read_job_settings(reader),
         "image_url_patience": reader.read("IMAGE_URL_SECONDS", _seconds, "20"),
+        "upload_lifetime": reader.read("UPLOAD_SECONDS", _upload_seconds, "3600"),
         "link_lifetime": reader.read("LINK_SECONDS", _seconds, "3600"),
         "submit_rate": reader.read("SUBMIT_RATE", _rate, "600/minute"),
         "read_rate": reader.read("READ_RATE", _rate, "1200/minute"),
@@ -302,6 +304,13 @@ def _port_or_none(text: str) -> int | None:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ValueError(f"{text!r} is not a port")
     return int(text)
+
+
+def _upload_seconds(text: str) -> timedelta:
+    lifetime = _seconds(text)
+    if lifetime > timedelta(days=7):
+        raise ValueError("is more than a week, the longest that Google signs for")
+    return lifetime
 
 
 def _flag(text: str) -> bool:

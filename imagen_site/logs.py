@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 # A signed link is a permission, and an API key is the account itself.
-_SECRETS = re.compile(r"(?P<link>/files/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\w+")
+_SECRETS = re.compile(r"(?P<link>/(?:files|uploads)/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\w+")
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 
 from accounts.auth import account_of
 from jobs import adapters, queries, uploads
-from jobs.errors import BadImageUrl, ImageMissing, InvalidParameters
+from jobs.errors import BadImageUrl, ImageMissing, InvalidParameters, SeveralImages
 from jobs.operations import OPERATIONS
 from jobs.states import JobStatus, Stage
 
@@ -156,7 +156,11 @@ class SubmitApi(APIView):
         if not isinstance(data, dict):
             raise ParseError("The JSON must be an object.")
         values = {**data}
-        image_url = values.pop("image_url", None)
+        image_url, upload_id = values.pop("image_url", None), values.pop("upload_id", None)
+        if image_url and upload_id:
+            raise SeveralImages
+        if upload_id:
+            return self._submit_upload(request, values, upload_id)
         if not image_url:
             raise ImageMissing
         if not isinstance(image_url, str):
@@ -166,6 +170,16 @@ class SubmitApi(APIView):
             operation=self.operation,
             values=values,
             image_url=image_url,
+            idempotency_key=request.headers.get("Idempotency-Key", ""),
+            now=timezone.now(),
+        )
+
+    def _submit_upload(self, request: Request, values: dict[str, Any], upload_id: object) -> Job:
+        return adapters.direct_uploads().submit(
+            account=account_of(request),
+            operation=self.operation,
+            values=values,
+            upload_id=upload_id,
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             now=timezone.now(),
         )
@@ -298,7 +312,7 @@ def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
         operation_id=f"submit_{operation.name}",
         summary=operation.title,
         description=operation.summary,
-        request={"multipart/form-data": _form_schema(operation), "application/json": _url_schema(operation)},
+        request={"multipart/form-data": _form_schema(operation), "application/json": _json_schema(operation)},
         parameters=[
             OpenApiParameter(
                 "Idempotency-Key",
@@ -307,7 +321,7 @@ def submit_view(operation: Operation) -> Any:  # noqa: ANN401 - Django's view
                 description="Repeat a request with the same key as often as you like: it makes and charges one job.",
             )
         ],
-        responses={202: JobOut, **problems(400, 401, 402, 403, 413, 415, 422, 429, 503)},
+        responses={202: JobOut, **problems(400, 401, 402, 403, 404, 409, 410, 413, 415, 422, 429, 503)},
     )
     def post(view: SubmitApi, request: Request) -> Response:
         return view.submit(request)
@@ -323,7 +337,11 @@ def _form_schema(operation: Operation) -> dict[str, Any]:
     return {**schema, "properties": {**form, **schema["properties"]}, "required": ["image"]}
 
 
-def _url_schema(operation: Operation) -> dict[str, Any]:
-    address = {"type": "string", "format": "uri", "description": "Public http or https address of the photo."}
+def _json_schema(operation: Operation) -> dict[str, Any]:
+    photo = {
+        "image_url": {"type": "string", "format": "uri", "description": "Public http or https address of the photo."},
+        "upload_id": {"type": "string", "format": "uuid", "description": "Of a photo that was sent directly before."},
+    }
     schema = operation.schema()
-    return {**schema, "properties": {"image_url": address, **schema["properties"]}, "required": ["image_url"]}
+    one_of_them = [{"required": [name]} for name in photo]
+    return {**schema, "properties": {**photo, **schema["properties"]}, "oneOf": one_of_them}

@@ -17,9 +17,17 @@ JobError
 │   ├── BadSide               bad_image_side
 │   ├── BadImageUrl           invalid_image_url
 │   └── ImageUrlUnreachable   image_url_unreachable
+├── DirectUploadError         (a photo sent directly to the image store, and its upload_id)
+│   ├── UploadNotFound        upload_not_found
+│   ├── UploadIncomplete      upload_incomplete
+│   ├── UploadMismatch        upload_mismatch
+│   ├── UploadSent            upload_sent
+│   ├── UploadUsed            upload_used
+│   └── UploadExpired         upload_expired
 ├── AccountClosed             account_closed
 ├── OverQuota                 (carries retry_after in seconds)
 │   ├── TooManyJobs           too_many_jobs
+│   ├── TooManyUploads        too_many_uploads
 │   └── TooManySubmits        too_many_requests
 ├── IdempotencyKeyReused      idempotency_key_reused
 ├── InvalidIdempotencyKey     invalid_idempotency_key
@@ -83,14 +91,16 @@ class ImageMissing(BadUpload):
     code = "image_missing"
 
     def __init__(self) -> None:
-        super().__init__('Send the photo as the file field "image", or as JSON its address as "image_url".')
+        super().__init__(
+            'Send the photo as the file field "image", or as JSON its address as "image_url" or its "upload_id".'
+        )
 
 
 class SeveralImages(BadUpload):
     code = "several_images"
 
     def __init__(self) -> None:
-        super().__init__("Send one photo per request; this one had several files.")
+        super().__init__("Send one photo per request; this one had several.")
 
 
 class BadFilename(BadUpload):
@@ -137,6 +147,51 @@ class ImageUrlUnreachable(BadUpload):
     code = "image_url_unreachable"
 
 
+class DirectUploadError(JobError):
+    """A photo that was to be sent directly to the image store cannot be taken from there."""
+
+
+class UploadNotFound(DirectUploadError):
+    code = "upload_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such upload. Ask for one with POST /api/v1/uploads.")
+
+
+class UploadIncomplete(DirectUploadError):
+    code = "upload_incomplete"
+
+    def __init__(self) -> None:
+        super().__init__("The photo has not arrived yet: send it to the upload's url first, then submit.")
+
+
+class UploadMismatch(DirectUploadError):
+    """What was sent is not what was announced; the sentence says in what."""
+
+    code = "upload_mismatch"
+
+
+class UploadSent(DirectUploadError):
+    code = "upload_sent"
+
+    def __init__(self) -> None:
+        super().__init__("This upload has been sent already and is not replaced. Submit it, or ask for a new one.")
+
+
+class UploadUsed(DirectUploadError):
+    code = "upload_used"
+
+    def __init__(self) -> None:
+        super().__init__("This upload has been used for a job. Ask for a new one, or run that job again.")
+
+
+class UploadExpired(DirectUploadError):
+    code = "upload_expired"
+
+    def __init__(self) -> None:
+        super().__init__("This upload has expired. Ask for a new one and send the photo again.")
+
+
 class AccountClosed(JobError):
     code = "account_closed"
 
@@ -159,6 +214,17 @@ class TooManyJobs(OverQuota):
         super().__init__(
             f"This account may have {limit:,} unfinished job{'s'[: limit != 1]} at once and has them. "
             "Wait until one has ended, or cancel one."
+        )
+
+
+class TooManyUploads(OverQuota):
+    code = "too_many_uploads"
+    retry_after = 60
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"This account has {limit:,} uploads that were not used yet, and may have no more. "
+            "Submit jobs with them, or wait until they expire."
         )
 
 

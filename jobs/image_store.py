@@ -21,14 +21,22 @@ if TYPE_CHECKING:
 
 def input_path(job_id: UUID, filename: str) -> str:
     """Return where a job's input lies: the person's file name, reduced to letters that are safe in any store."""
-    # Cut first: the cut may bring a dot to the front.
-    safe = re.sub(r"[^\w.-]", "_", filename, flags=re.ASCII)[-80:].lstrip(".")
-    return f"inputs/{job_id}/{safe or 'photo'}"
+    return f"inputs/{job_id}/{_safe(filename)}"
+
+
+def upload_path(upload_id: UUID, filename: str) -> str:
+    """Return where a photo lies that was sent directly, until its job has a copy."""
+    return f"uploads/{upload_id}/{_safe(filename)}"
 
 
 def output_path(job_id: UUID, attempt: int, suffix: str) -> str:
     """Return where an attempt writes: one object each, so that a stale worker overwrites nothing."""
     return f"outputs/{job_id}/{attempt}/result.{suffix}"
+
+
+def _safe(filename: str) -> str:
+    # Cut first: the cut may bring a dot to the front.
+    return re.sub(r"[^\w.-]", "_", filename, flags=re.ASCII)[-80:].lstrip(".") or "photo"
 
 
 class ImageStore(Protocol):

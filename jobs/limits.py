@@ -34,6 +34,9 @@ def limits_of(account: Account) -> Limits:
     return replace(
         plan,
         max_bytes=min(_own(account.max_upload_megabytes, MEGABYTE, plan.max_bytes), CEILING.max_bytes),
+        max_upload_bytes=min(
+            _own(account.max_upload_megabytes, MEGABYTE, plan.max_upload_bytes), CEILING.max_upload_bytes
+        ),
         max_pixels=min(_own(account.max_input_megapixels, MEGAPIXEL, plan.max_pixels), CEILING.max_pixels),
         max_output_pixels=min(
             _own(account.max_output_megapixels, MEGAPIXEL, plan.max_output_pixels), CEILING.max_output_pixels
@@ -43,14 +46,19 @@ def limits_of(account: Account) -> Limits:
     )
 
 
+def check_open(limits: Limits) -> None:
+    """Raise AccountClosed for an account that may have no job at all."""
+    if limits.max_unfinished_jobs == 0:
+        raise AccountClosed
+
+
 def check_quota(account: Account, limits: Limits, *, now: datetime, but: Job | None = None) -> None:
     """
     Raise AccountClosed, TooManyJobs or TooManySubmits where the account has no room for one more job beside `but`.
 
     Exact among several at once only where the caller holds a lock of the account's; the ledger's hold takes one.
     """
-    if limits.max_unfinished_jobs == 0:
-        raise AccountClosed
+    check_open(limits)
     jobs = Job.objects.owned_by(account.pk).filter(beyond_quota=False)
     if but is not None:
         jobs = jobs.exclude(pk=but.pk)

@@ -117,6 +117,31 @@ class IdempotencyRecord(models.Model):
         return f"{self.key} of {self.account_id}"
 
 
+class DirectUpload(models.Model):
+    """A photo that an account was let send to the image store by itself: what it promised, and the job that used it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    account = models.ForeignKey("accounts.Account", on_delete=models.CASCADE, related_name="direct_uploads")
+    filename = models.CharField(max_length=255)
+    path = models.CharField(max_length=400)
+    content_type = models.CharField(max_length=40)
+    bytes = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    # One job, and no second one: the database says so to whoever comes later.
+    used_by = models.OneToOneField(Job, on_delete=models.CASCADE, null=True, related_name="direct_upload")
+    purged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["account", "expires_at"], condition=models.Q(used_by=None), name="upload_open"),
+            models.Index(fields=["expires_at"], name="upload_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} of {self.account_id}"
+
+
 class LiveState(models.Model):
     """A job's live state in the local profile: what Firestore's `jobs/{job_id}` is in the cloud."""
 

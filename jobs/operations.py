@@ -32,11 +32,13 @@ _TRUE, _FALSE = {"true", "1", "on", "yes"}, {"false", "0", "off", "no"}
 class Limits:
     """What an account may send and how much at once; the defaults are those of the free plan (jobs/limits.py)."""
 
-    max_bytes: int = 30 * 1024 * 1024
+    max_bytes: int = 30 * 1024 * 1024  # through the site
+    max_upload_bytes: int = 100 * 1024 * 1024  # sent directly to the image store
     max_pixels: int = 50 * MEGAPIXEL  # width x height x frames read
     max_output_pixels: int = 64 * MEGAPIXEL
     min_side: int = 32
     max_side: int = 20_000
+    max_open_uploads: int = 20
     max_unfinished_jobs: int = 100
     max_submits_per_minute: int = 120
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jobs.image_store import ImageStore
     from jobs.operations import Limits, Operation
     from jobs.queue import JobQueue
+    from jobs.ranges import Encoded
     from jobs.state_store import JobStateStore
     from jobs.states import JobState
 
@@ -62,20 +63,24 @@ class JobService:
         account: Account,
         operation: Operation,
         values: Mapping[str, Any],
-        content: bytes,
+        content: Encoded,
         filename: str,
         idempotency_key: str = "",
         parent: UUID | None = None,
+        max_bytes: int | None = None,
         beyond_quota: bool = False,
         free: bool = False,
     ) -> Submission:
         """
         Check a request before anything is stored.
 
+        max_bytes: for a photo that does not come through the site, instead of what the site takes.
         Raises InvalidParameters, a BadUpload, or InvalidIdempotencyKey.
         """
-        _check_key(idempotency_key)
+        check_key(idempotency_key)
         params, allowed = operation.clean(values), self.limits_of(account)
+        if max_bytes is not None:
+            allowed = replace(allowed, max_bytes=max_bytes)
         upload = uploads.inspect(content, filename=filename, limits=allowed)
         uploads.check_output(upload, operation=operation, params=params, limits=allowed)
         return Submission(
@@ -100,7 +105,7 @@ class JobService:
             raise InsufficientCredits(needed=price, available=available)
         job = self._new_job(submission, price=price, now=now)
         try:
-            self.images.write(job.input_path, io.BytesIO(submission.upload.content))
+            self._store_input(job, submission)
             self._record(job, submission, now=now)
         except BaseException as error:
             self._discard_images(job)
@@ -128,9 +133,9 @@ class JobService:
         A repeat with an Idempotency-Key is answered without fetching again. Raises what `understand` and `submit`
         raise, BadImageUrl and ImageUrlUnreachable.
         """
-        _check_key(idempotency_key)
+        check_key(idempotency_key)
         asked = fingerprint_of(operation, operation.clean(values), image_url, filename_of(image_url))
-        earlier = self._earlier(account, idempotency_key, asked)
+        earlier = self.earlier(account, idempotency_key, asked)
         if earlier is not None:
             return earlier
         # Before anything is fetched for an account that may not submit; `submit` looks once more.
@@ -173,6 +178,8 @@ class JobService:
             filename=job.filename,
             idempotency_key=idempotency_key,
             parent=job.id,
+            # It was taken once: perhaps it was sent directly, where more is allowed.
+            max_bytes=max(job.input_bytes, self.limits_of(job.account).max_bytes),
             beyond_quota=beyond_quota,
             free=free,
         )
@@ -192,6 +199,12 @@ class JobService:
             job, operation=operation, values=values, idempotency_key=idempotency_key, beyond_quota=beyond_quota
         )
         return self.submit(submission, now=now)
+
+    def _store_input(self, job: Job, submission: Submission) -> None:
+        if submission.stored is not None:
+            submission.stored.copy_to(job.input_path)
+            return
+        self.images.write(job.input_path, io.BytesIO(submission.upload.content[:]))
 
     def _discard_images(self, job: Job) -> None:
         try:
@@ -311,6 +324,8 @@ class JobService:
     def _record(self, job: Job, submission: Submission, *, now: datetime) -> None:
         with transaction.atomic():
             job.save(force_insert=True)
+            if submission.stored is not None:
+                submission.stored.use_for(job)
             if job.credits:
                 billing.services.hold(account=job.account, credits=job.credits, reference=str(job.id), now=now)
             # Again, now that the hold has locked the account's balance: of several at once each sees those before it.
@@ -327,9 +342,10 @@ class JobService:
     def _replay(self, submission: Submission) -> Job | None:
         if not submission.idempotency_key:
             return None
-        return self._earlier(submission.account, submission.idempotency_key, submission.fingerprint)
+        return self.earlier(submission.account, submission.idempotency_key, submission.fingerprint)
 
-    def _earlier(self, account: Account, key: str, fingerprint: str) -> Job | None:
+    def earlier(self, account: Account, key: str, fingerprint: str) -> Job | None:
+        """Return the job that this key made; raises IdempotencyKeyReused where that was for another request."""
         if not key:
             return None
         record = IdempotencyRecord.objects.select_related("job").filter(account=account, key=key).first()
@@ -340,7 +356,8 @@ class JobService:
         return record.job
 
 
-def _check_key(idempotency_key: str) -> None:
+def check_key(idempotency_key: str) -> None:
+    """Raise InvalidIdempotencyKey for a text that is none."""
     if idempotency_key and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
         raise InvalidIdempotencyKey("An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.")
 

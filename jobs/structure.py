@@ -7,17 +7,19 @@ step: a few megabytes of empty parts would hold a thread for half a minute. So t
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from jobs import ranges
 from jobs.errors import NotAnImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from jobs.ranges import Encoded
 
 # Far above what any program writes: a PNG of 30 MB in pieces of 8 KB has 4,000, a GIF's pieces have at most 255 bytes.
 _MOST_PARTS = 50_000
@@ -36,18 +38,18 @@ _TIFF_BYTES = {1, 2, 6, 7}
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # End of image, and what no baseline or progressive JPEG has: reserved, for extensions, hierarchical.
 _NO_SEGMENT = frozenset({0x00, *range(0x02, 0xC0), 0xC8, 0xD9, *range(0xF0, 0xFE)})
-_PADDING = re.compile(rb"\xff+")
 
 
-def kind_of(content: bytes) -> str | None:
+def kind_of(content: Encoded) -> str | None:
     """Return the format (Pillow's name) that a file's first bytes stand for, HEIF for an AVIF too; None if unknown."""
+    start = content[:16]
     for kind, magic in _MAGIC.items():
-        if magic.match(content):
+        if magic.match(start):
             return kind
     return None
 
 
-def is_complete(kind: str, content: bytes) -> bool:
+def is_complete(kind: str, content: Encoded) -> bool:
     """
     Tell whether the last part of a file is there.
 
@@ -79,52 +81,54 @@ def _allow(count: int, most: int) -> None:
         )
 
 
-def _jpeg_complete(content: bytes) -> bool:
+def _jpeg_complete(content: Encoded) -> bool:
     # A thumbnail inside EXIF has an end marker of its own: look only behind the start of the picture's own scan.
     scan = _first_scan(content)
     if scan is None:
         return False
     _count_scans(content, scan)
-    return content.rfind(b"\xff\xd9") > scan
+    return ranges.rfind(b"\xff\xd9", content) > scan
 
 
-def _first_scan(content: bytes) -> int | None:
+def _first_scan(content: Encoded) -> int | None:
     """Return where a JPEG's first scan starts; None where its header breaks off before."""
     position, parts, pieces = 2, 0, 0
     while position + 4 <= len(content):
-        marker = content[position + 1]
-        if content[position] != 0xFF or marker in _NO_SEGMENT:
+        first, marker = content[position : position + 2]
+        if first != 0xFF or marker in _NO_SEGMENT:
             # The library would go on, byte by byte.
             raise ValueError("Bytes that belong to no segment.")
         if marker == 0xDA:
             return position
         parts += 1
         if marker == 0xFF:
-            padding = _PADDING.match(content, position)
-            parts += (end := padding.end() if padding else position + 2) - position
-            position = end - 1
+            # No more than would be too many.
+            run = content[position : position + _MOST_PARTS + 2]
+            padding = len(run) - len(run.lstrip(b"\xff"))
+            parts += padding
+            position += padding - 1
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
             position += 2
         else:
-            pieces += marker == 0xE1 and content.startswith(b"Exif", position + 4)
+            pieces += marker == 0xE1 and content[position + 4 : position + 8] == b"Exif"
             position += 2 + int.from_bytes(content[position + 2 : position + 4])
         _allow(parts, _MOST_PARTS)
         _allow(pieces, _MOST_EXIF_PIECES)
     return None
 
 
-def _count_scans(content: bytes, position: int) -> None:
+def _count_scans(content: Encoded, position: int) -> None:
     """Raise NotAnImage for a JPEG of more scans than anybody needs, counted from the first one on to its end."""
     scans = parts = 0
-    while (found := _MARKER.search(content, position)) and content[found.start() + 1] != 0xD9:
-        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
-        scans += content[found.start() + 1] == 0xDA
+    while (found := ranges.find(_MARKER, content, position)) and found[1] != b"\xff\xd9":
+        position = found[0] + 2 + int.from_bytes(content[found[0] + 2 : found[0] + 4])
+        scans += found[1] == b"\xff\xda"
         parts += 1
         _allow(scans, _MOST_SCANS)
         _allow(parts, _MOST_PARTS)
 
 
-def _png_complete(content: bytes) -> bool:
+def _png_complete(content: Encoded) -> bool:
     position, parts, profiles = 8, 0, 0
     while position + 12 <= len(content):
         kind = content[position + 4 : position + 8]
@@ -138,7 +142,7 @@ def _png_complete(content: bytes) -> bool:
     return False
 
 
-def _webp_complete(content: bytes) -> bool:
+def _webp_complete(content: Encoded) -> bool:
     position, parts = 12, 0
     while position + 8 <= len(content):
         parts += 1
@@ -148,7 +152,7 @@ def _webp_complete(content: bytes) -> bool:
     return int.from_bytes(content[4:8], "little") + 8 <= len(content)
 
 
-def _gif_complete(content: bytes) -> bool:
+def _gif_complete(content: Encoded) -> bool:
     # Block by block (GIF89a, appendix A): the byte that ends the file may stand anywhere among the pixels, too.
     position, parts = 13 + _gif_colors(content[10:11]), 0
     while (kind := content[position : position + 1]) in {b"!", b",", b"\0"}:
@@ -179,8 +183,8 @@ def _gif_colors(flags: bytes) -> int:
     return 3 << (packed & 7) + 1 if packed & 0x80 else 0
 
 
-def _bmp_complete(content: bytes) -> bool:
-    with Image.open(io.BytesIO(content), formats=["BMP"]) as image:
+def _bmp_complete(content: Encoded) -> bool:
+    with Image.open(ranges.as_file(content), formats=["BMP"]) as image:
         if len(image.tile) == 0:
             return False
         tile = image.tile[0]
@@ -193,9 +197,9 @@ def _bmp_complete(content: bytes) -> bool:
         return tile.offset + stride * image.height <= len(content)
 
 
-def _tiff_complete(content: bytes) -> bool:
+def _tiff_complete(content: Encoded) -> bool:
     ends = list(_tiff_values(content))
-    with Image.open(io.BytesIO(content), formats=["TIFF"]) as image:
+    with Image.open(ranges.as_file(content), formats=["TIFF"]) as image:
         tags = image.tag_v2  # type: ignore[attr-defined]
         offsets = tags.get(273) or tags.get(324) or ()
         counts = tags.get(279) or tags.get(325) or ()
@@ -205,33 +209,34 @@ def _tiff_complete(content: bytes) -> bool:
     return bool(offsets) and max((*strips, *ends)) <= len(content)
 
 
-def _tiff_values(content: bytes) -> Iterator[int]:
+def _tiff_values(content: Encoded) -> Iterator[int]:
     """
     Yield where each value of the first directory ends (TIFF 6.0, section 2; BigTIFF).
 
     Pillow leaves out a value that is cut off, and only the decoder would miss it: a colour profile, a JPEG's tables.
     """
-    order, big = "<" if content[:1] == b"I" else ">", content[2] == 43
+    order, big = "<" if content[:1] == b"I" else ">", content[2:3] == b"\x2b"
     entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
     number = struct.Struct(order + ("Q" if big else "H"))
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)
-    (entries,) = number.unpack_from(content, start)
+    (start,) = struct.unpack(order + ("Q" if big else "I"), content[8:16] if big else content[4:8])
+    (entries,) = number.unpack(content[start : start + number.size])
     _allow(entries, _MOST_PARTS)
     for position in range(start + number.size, start + number.size + entries * entry.size, entry.size):
-        _, kind, count, offset = entry.unpack_from(content, position)
+        _, kind, count, offset = entry.unpack(content[position : position + entry.size])
         size = count * _TIFF_SIZES.get(kind, 0)
         _allow(0 if kind in _TIFF_BYTES else count, _MOST_NUMBERS)
         # A small one stands in the entry itself.
         yield offset + size if size > (8 if big else 4) else position + entry.size
 
 
-def _boxes_complete(content: bytes) -> bool:
+def _boxes_complete(content: Encoded) -> bool:
     ends = {kind: end for kind, _, end in boxes(content, 0, len(content))}
     # Cut between two boxes, every box that is left is whole: the one with the pixels must be among them.
-    return (b"mdat" in ends or b"idat" in content) and all(end <= len(content) for end in ends.values())
+    has_pixels = b"mdat" in ends or ranges.rfind(b"idat", content) >= 0
+    return has_pixels and all(end <= len(content) for end in ends.values())
 
 
-def boxes(content: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(content: Encoded, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """
     Yield each ISO base media box (ISO/IEC 14496-12) between start and end, not those inside it.
 
@@ -252,7 +257,7 @@ def boxes(content: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, in
         position += max(size, inside)
 
 
-_COMPLETE: Mapping[str, Callable[[bytes], bool]] = {
+_COMPLETE: Mapping[str, Callable[[Encoded], bool]] = {
     "JPEG": _jpeg_complete,
     "PNG": _png_complete,
     "WEBP": _webp_complete,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from jobs.direct_uploads import DirectUploads
     from jobs.services import JobService
     from jobs.states import JobState
 
@@ -39,6 +40,7 @@ class SweepReport:
     parked: int = 0  # begun too often, or of an operation that is no more
     settled: int = 0  # ended, but not in SQL
     purged: int = 0  # older than the retention
+    uploads: int = 0  # sent directly, and over
     failed: int = 0  # could not be repaired this time; the next sweep tries again
 
     def __add__(self, other: SweepReport) -> SweepReport:
@@ -59,6 +61,7 @@ class Sweeper:
     """
 
     service: JobService
+    uploads: DirectUploads
     max_attempts: int
     republish_after: timedelta
 
@@ -71,6 +74,8 @@ class Sweeper:
                 report += self._repair(job, states.get(job.id), now=now)
         for job in Job.objects.expired(now=now)[:_CHUNK]:
             report += self.purge(job, now=now)
+        purged, failed = self.uploads.purge(now=now)
+        report += SweepReport(uploads=purged, failed=failed)
         if not report.idle:
             log.info("swept", **vars(report))
         return report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import struct
 import unicodedata
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
-from jobs import av1, structure
+from jobs import av1, ranges, structure
 from jobs.errors import (
     BadFilename,
     BadSide,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from django.utils.datastructures import MultiValueDict
 
     from jobs.operations import Limits, Operation
+    from jobs.ranges import Encoded
 
 pillow_heif.register_heif_opener()
 
@@ -70,7 +70,7 @@ class Upload:
     """A file that we take: its bytes, and from its header the upright width and height in pixels."""
 
     filename: str
-    content: bytes
+    content: Encoded
     width: int
     height: int
     format: str  # lower case: jpeg, png, webp, tiff, bmp, gif, heif, avif
@@ -96,7 +96,7 @@ def the_file(files: MultiValueDict[str, UploadedFile[Any]], *, limits: Limits) -
     return file.read(), file.name or ""
 
 
-def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
+def inspect(content: Encoded, *, filename: str, limits: Limits) -> Upload:
     """
     Return what the header of an encoded image says.
 
@@ -107,12 +107,16 @@ def inspect(content: bytes, *, filename: str, limits: Limits) -> Upload:
     family = structure.kind_of(content)
     if family is None:
         raise NotAnImage(f"This is not an image we can read. We take {READABLE}.")
+    inspected = content
+    if family in {"HEIF", "WEBP"}:
+        # Their libraries read a file whole, whatever they are asked.
+        inspected = content[:]
     # First of all: what follows trusts a file to have no more parts than a photo has.
     with _reading():
-        complete = structure.is_complete(family, content)
-    kind, width, height = _read_header(content, family)
+        complete = structure.is_complete(family, inspected)
+    kind, width, height = _read_header(inspected, family)
     if kind == "AVIF":
-        _check_coded_sizes(content, limits)
+        _check_coded_sizes(inspected[:], limits)
     if width * height > limits.max_pixels:
         raise TooManyPixels(
             f"The photo has {_megapixels(width * height)} megapixels; "
@@ -190,9 +194,9 @@ def _tenths_up(number: int, unit: int) -> str:
     return f"{math.ceil(number * 10 / unit) / 10:,.1f}"
 
 
-def _read_header(content: bytes, family: str) -> tuple[str, int, int]:
+def _read_header(content: Encoded, family: str) -> tuple[str, int, int]:
     openers = ("HEIF", "AVIF") if family == "HEIF" else (family,)
-    with _reading(), Image.open(io.BytesIO(content), formats=openers) as image:
+    with _reading(), Image.open(ranges.as_file(content), formats=openers) as image:
         kind, (width, height) = str(image.format), image.size
         # A JPEG with more pictures behind its own, as phones write them; only the first is read.
         kind = "JPEG" if kind == "MPO" else kind

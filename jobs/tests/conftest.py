@@ -19,6 +19,7 @@ from billing.models import LedgerEntry
 from billing.prices import PRICES
 from inference.fake_client import FakeInferenceClient, Script
 from jobs import adapters
+from jobs.direct_uploads import DirectUploads
 from jobs.fetch import ImageFetcher
 from jobs.image_store import MemoryImageStore
 from jobs.lease import LeaseTerms
@@ -29,6 +30,7 @@ from jobs.queue import ListJobQueue
 from jobs.runner import Runner
 from jobs.services import JobService
 from jobs.state_store.memory import MemoryStateStore
+from jobs.upload_store import MemoryUploadStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,7 @@ class World:
     draining: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.upload_store = MemoryUploadStore(self.images)
         self.service = JobService(
             states=self.states,
             queue=self.queue,
@@ -85,6 +88,7 @@ class World:
             limits_of=limits_of,
             retention=timedelta(days=7),
         )
+        self.uploads = DirectUploads(self.service, self.upload_store, lifetime=timedelta(hours=1))
         self.runner = Runner(
             states=self.states,
             images=self.images,
@@ -142,6 +146,7 @@ def adapted(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         "job_queue": world.queue,
         "inference_client": world.client,
         "job_service": world.service,
+        "direct_uploads": world.uploads,
         "runner": world.runner,
     }.items():
         monkeypatch.setattr(adapters, name, lambda what=what: what)

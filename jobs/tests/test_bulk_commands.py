@@ -251,7 +251,7 @@ class TestImportFolder:
 class TestPurgeExpired:
     @pytest.fixture
     def expired(self, adapted: World, rich: Account, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-        sweeper = Sweeper(adapted.service, max_attempts=5, republish_after=timedelta(minutes=10))
+        sweeper = Sweeper(adapted.service, adapted.uploads, max_attempts=5, republish_after=timedelta(minutes=10))
         monkeypatch.setattr(adapters, "sweeper", lambda: sweeper)
         jobs = done(adapted, rich, "upscale", "enhance")
         Job.objects.update(expires_at=timezone.now() - timedelta(days=1))

@@ -52,6 +52,7 @@ class TestLimits:
         assert limits == replace(
             CEILING,
             max_bytes=2 * 1024 * 1024,
+            max_upload_bytes=2 * 1024 * 1024,
             max_pixels=3 * MEGAPIXEL,
             max_output_pixels=12 * MEGAPIXEL,
             max_unfinished_jobs=0,
@@ -63,11 +64,7 @@ class TestLimits:
 
         limits = limits_of(account)
 
-        assert (limits.max_bytes, limits.max_pixels, limits.max_output_pixels) == (
-            CEILING.max_bytes,
-            CEILING.max_pixels,
-            CEILING.max_output_pixels,
-        )
+        assert limits == CEILING
 
     def test_of_pixels_hold_for_one_account_alone(self, world: World, rich: Account, charlie: User) -> None:
         billing.services.grant(account=charlie.account, credits=100, reference="charlie", now=NOW)

@@ -109,7 +109,9 @@ class TestAJobThatDoesNot:
             state = state.claim(now=world.clock(), lease=timedelta(seconds=60), max_attempts=5)
             version = world.states.write(state, expected=version)
             world.clock.pass_(seconds=61)
-        sweeper = Sweeper(service=world.service, max_attempts=5, republish_after=timedelta(minutes=10))
+        sweeper = Sweeper(
+            service=world.service, uploads=world.uploads, max_attempts=5, republish_after=timedelta(minutes=10)
+        )
 
         if who == "worker":
             worker.run(job.id)

@@ -22,7 +22,7 @@ LEASE = timedelta(seconds=60)
 
 @pytest.fixture
 def sweeper(world: World) -> Sweeper:
-    return Sweeper(service=world.service, max_attempts=5, republish_after=timedelta(minutes=10))
+    return Sweeper(service=world.service, uploads=world.uploads, max_attempts=5, republish_after=timedelta(minutes=10))
 
 
 def claim(world: World, job: Job, *, now: datetime) -> None:

@@ -49,6 +49,15 @@ class TestTheReadme:
             assert result.size == (600, 400)
             assert result.format == "JPEG"
 
+    def test_sends_a_photo_directly_with_curl(self, checkout: Path) -> None:
+        done = subprocess.run(
+            ["bash", "-euc", example("sh")], cwd=checkout, capture_output=True, text=True, check=False, timeout=90
+        )
+
+        assert done.returncode == 0, done.stderr
+        job = json.loads((checkout / "job.json").read_text())
+        assert (job["status"], job["input"]["width"], job["params"]["strength"]) == ("queued", 150, 0.5)
+
     def test_removes_a_background_with_python(self, checkout: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", example("python")],
