@@ -40,7 +40,9 @@ ENDPOINTS = pytest.mark.parametrize("endpoint", [JOB_EVENTS, DEAD_LETTERS, SWEEP
 def cloud(adapted: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """The webhooks service over this world; the world's workers announce nothing by themselves."""
     monkeypatch.setattr(adapters, "push_auth", lambda: tokens_of(CertificatesPage([google()])))
-    sweeper = Sweeper(service=adapted.service, max_attempts=5, republish_after=timedelta(minutes=10))
+    sweeper = Sweeper(
+        service=adapted.service, uploads=adapted.uploads, max_attempts=5, republish_after=timedelta(minutes=10)
+    )
     monkeypatch.setattr(adapters, "sweeper", lambda: sweeper)
     adapted.runner = adapted.with_runner(announce_end=lambda job_id: None)
     return adapted
