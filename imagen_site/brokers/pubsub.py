@@ -67,7 +67,7 @@ class Options:
     create_missing: bool = False
     lease_seconds: float = 60.0
     max_lease_seconds: float = 3600.0
-    pull_seconds: float = 1.5
+    pull_seconds: float = 1.0
     publish_seconds: float = 5.0
     ack_seconds: int = 600
 
@@ -341,5 +341,9 @@ class Transport(gcpubsub.Transport):
 
 def _outgoing(message: dict[str, Any]) -> Outgoing:
     # A subscription may filter on the routing key: without the attribute it would drop the message.
-    routing_key = message["properties"]["delivery_info"]["routing_key"]
-    return Outgoing(dumps(message).encode(), {"routing_key": routing_key})
+    attributes = {"routing_key": message["properties"]["delivery_info"]["routing_key"]}
+    trace = message["headers"].get("traceparent")
+    if isinstance(trace, str):
+        # For what reads no bodies: a push, and who looks at the queue.
+        attributes["traceparent"] = trace
+    return Outgoing(dumps(message).encode(), attributes)

@@ -46,6 +46,8 @@ _REFUSALS = (google_errors.NotFound, google_errors.InvalidArgument, google_error
 # The service answers an empty pull before the caller's own deadline; a deadline that comes first can lose what was
 # on its way, which then stays hidden until the subscription's deadline.
 _PULL_GRACE_SECONDS = 1.0
+# Google's own default is to try for ten minutes; whoever asks for it tries again.
+_CREATE: dict[str, Any] = {"retry": None, "timeout": 5.0}
 _RETENTION = timedelta(days=7)
 # Of ids of about 200 bytes; a request may have 512 KiB.
 _IDS_IN_A_REQUEST = 1000
@@ -135,7 +137,7 @@ class Pubsub:
         with _translated():
             for name in (topic, dead_letter_topic):
                 with _unless_it_exists():
-                    self._publisher.create_topic(request={"name": self._topic(name)})
+                    self._publisher.create_topic(request={"name": self._topic(name)}, **_CREATE)
             request: dict[str, Any] = {
                 "name": self._subscription(topic),
                 "topic": self._topic(topic),
@@ -149,7 +151,7 @@ class Pubsub:
                 },
             }
             with _unless_it_exists():
-                self._subscriber.create_subscription(request=request)
+                self._subscriber.create_subscription(request=request, **_CREATE)
 
     def create_push(self, topic: str, *, address: str, ack_seconds: int) -> None:
         """Create the topic and its subscription `<topic>-push`, and let that push to this address from now on."""

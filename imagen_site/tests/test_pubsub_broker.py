@@ -54,16 +54,14 @@ class TestPublish:
 
         assert cloud.waiting() == 20
 
-    def test_carries_the_routing_key_that_a_subscription_may_filter_on(
-        self, connect_cloud: Connect, cloud: Cloud
-    ) -> None:
-        publish(connect_cloud(), "job")
+    def test_carries_its_routing_key_and_its_trace_outside_the_body(self, connect_cloud: Connect, cloud: Cloud) -> None:
+        publish(connect_cloud(), "job", headers={"traceparent": "00-1-2-01"})
 
         (message,) = cloud.service._subscriber.pull(
             request={"subscription": f"projects/{cloud.project}/subscriptions/{NAME}-sub", "max_messages": 1}
         ).received_messages
 
-        assert dict(message.message.attributes) == {"routing_key": NAME}
+        assert dict(message.message.attributes) == {"routing_key": NAME, "traceparent": "00-1-2-01"}
 
     def test_in_a_batch_is_confirmed_when_the_batch_ends(self, connect_cloud: Connect, cloud: Cloud) -> None:
         producer = Producer(connect_cloud(), serializer="json")

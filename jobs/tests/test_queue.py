@@ -13,15 +13,16 @@ from celery import Celery, current_app
 from imagen_site.brokers.leased_queue import LeasedQueue
 from imagen_site.brokers.sqlite import queue_depth
 from imagen_site.queues import task_queues
+from imagen_site.tests.pubsub import Cloud
 from jobs import adapters, tasks, trace
 from jobs.errors import Unavailable
 from jobs.operations import OPERATIONS
-from jobs.queue import RUN_JOB, CeleryJobQueue, ListJobQueue
+from jobs.queue import RUN_JOB, CeleryJobQueue, ListJobQueue, job_id_of
 from jobs.runner import Outcome
 from tests.running_site import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from jobs.queue import JobQueue
@@ -73,13 +74,48 @@ def _body(message: dict[str, object]) -> str:
     return base64.b64decode(str(message["body"])).decode()
 
 
-@pytest.fixture(params=["list", "celery"])
+def pubsub_app(cloud: Cloud) -> Celery:
+    app = Celery("test", set_as_current=False)
+    app.conf.update(
+        broker_url="pubsub://google",
+        broker_transport="imagen_site.brokers.pubsub:Transport",
+        broker_transport_options=cloud.options(),
+        task_queues=task_queues(),
+        task_create_missing_queues=False,
+    )
+    return app
+
+
+def pubsub_messages(cloud: Cloud) -> list[tuple[UUID | None, str]]:
+    """Take every message off the queues; returns job and topic."""
+    return [
+        (job_id_of(each.data), operation.name)
+        for operation in OPERATIONS.values()
+        # A queue that nobody published to was not made.
+        if operation.topic in cloud.topics()
+        for each in sorted(
+            cloud.service.pull(operation.topic, limit=100, seconds=0.3), key=lambda each: each.message_id
+        )
+    ]
+
+
+ON_PUBSUB = pytest.param("pubsub", marks=[pytest.mark.emulator, pytest.mark.xdist_group("emulators")])
+
+
+@pytest.fixture(params=["list", "celery", ON_PUBSUB])
 def queue(
     request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[JobQueue, Callable[[], list[tuple[UUID, str]]]]]:
+) -> Iterator[tuple[JobQueue, Callable[[], Sequence[tuple[UUID | None, str]]]]]:
     if request.param == "list":
         listed = ListJobQueue()
         yield listed, lambda: sorted(listed.published, key=lambda each: list(OPERATIONS).index(each[1]))
+        return
+    if request.param == "pubsub":
+        # Started only where it is asked for.
+        emulator = request.getfixturevalue("pubsub_emulator")
+        cloud = Cloud(project=request.getfixturevalue("project"), emulator_host=emulator.host)
+        with pubsub_app(cloud) as app:
+            yield CeleryJobQueue(app), lambda: pubsub_messages(cloud)
         return
     app = celery_app(tmp_path / "queue.sqlite3")
     yield CeleryJobQueue(app), lambda: messages(tmp_path / "queue.sqlite3")
@@ -106,6 +142,14 @@ class TestEveryQueue:
             publisher.publish(job_id=job_id, operation="upscale")
 
         assert published() == [(job_id, "upscale")] * 2
+
+    def test_takes_many_at_once(self, queue: tuple[JobQueue, Callable[[], object]]) -> None:
+        publisher, published = queue
+        jobs = [(uuid4(), name) for name in OPERATIONS]
+
+        publisher.publish_many(jobs)
+
+        assert published() == jobs
 
 
 class TestTheCeleryQueue:
@@ -141,7 +185,23 @@ os._exit(9)
 
         with pytest.raises(Unavailable):
             CeleryJobQueue(app).publish(job_id=uuid4(), operation="upscale")
+        with pytest.raises(Unavailable):
+            CeleryJobQueue(app).publish_many([(uuid4(), "upscale")])
         app.close()
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("emulators")
+class TestTheCeleryQueueInTheCloud:
+    def test_that_cannot_be_reached_is_worth_a_retry(self) -> None:
+        cloud = Cloud(project="photos", emulator_host="127.0.0.1:1")
+        with pubsub_app(cloud) as app:
+            queue = CeleryJobQueue(app)
+
+            with pytest.raises(Unavailable):
+                queue.publish(job_id=uuid4(), operation="upscale")
+            with pytest.raises(Unavailable):
+                queue.publish_many([(uuid4(), "upscale")])
 
 
 class TestTheTask:
