@@ -88,6 +88,11 @@ class Config:
     tracing: bool  # OTEL_EXPORTER_OTLP_ENDPOINT is given: spans go there (imagen_site/telemetry.py)
     liveness_path: Path | None  # LIVENESS_FILE: what a worker touches while it is well; empty: nothing
 
+    @property
+    def longest_job(self) -> timedelta:
+        """How long a worker can be at one job: every attempt to its end, every outage waited out."""
+        return self.job_attempts * (self.inference_timeout + 2 * self.job_outage)
+
 
 class _Reader:
     """Collects what is wrong with the environment, so that one start names all of it."""

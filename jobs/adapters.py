@@ -58,7 +58,11 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 @cache
 def state_store() -> JobStateStore:
-    return SqlStateStore()
+    if settings.IMAGEN.cloud is None:
+        return SqlStateStore()
+    from jobs import cloud
+
+    return cloud.state_store(settings.IMAGEN.cloud)
 
 
 @cache

@@ -6,16 +6,34 @@ from typing import TYPE_CHECKING
 
 import grpc
 from google.auth.transport.requests import Request
-from google.cloud.pubsub_v1 import PublisherClient
+from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from jobs.job_events import PubSubJobEvents
 from jobs.push_auth import Certificates, OidcTokens, SharedToken
+from jobs.state_store.firestore import FirestoreStateStore
+from jobs.state_store.firestore_channel import FirestoreDatabase
 
 if TYPE_CHECKING:
     from imagen_site.config import Cloud
     from jobs.job_events import JobEvents
     from jobs.push_auth import PushAuth
+    from jobs.state_store import JobStateStore
+
+_OPTIONS = (
+    # Or the wait for a server that was away grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def state_store(cloud: Cloud) -> JobStateStore:
+    return FirestoreStateStore(
+        FirestoreDatabase(
+            project=cloud.project, database=cloud.firestore_database, emulator_host=cloud.firestore_emulator
+        )
+    )
 
 
 def job_events(cloud: Cloud) -> JobEvents:
@@ -31,8 +49,9 @@ def push_auth(cloud: Cloud | None) -> PushAuth:
 
 
 def _publisher(cloud: Cloud) -> PublisherClient:
-    if not cloud.pubsub_emulator:
-        return PublisherClient()
-    # As the client itself would do, had it read the environment; it is told here, like everything else.
-    channel = grpc.insecure_channel(cloud.pubsub_emulator)
+    channel = (
+        grpc.insecure_channel(cloud.pubsub_emulator, options=_OPTIONS)
+        if cloud.pubsub_emulator
+        else PublisherGrpcTransport.create_channel(options=_OPTIONS)
+    )
     return PublisherClient(transport=PublisherGrpcTransport(channel=channel))

@@ -34,6 +34,9 @@ QUEUE_WAIT_SECONDS = Histogram(
 RETRIES = Counter("imagen_retries", "Tries of what was away, while a worker waited out the outage.", ["part"])
 TAKEOVERS = Counter("imagen_lease_takeovers", "Jobs taken over from a worker that had fallen silent.")
 RELEASED = Counter("imagen_jobs_released", "Jobs handed back to their queue through no fault of theirs.", ["reason"])
+PUSH_EVENTS = Counter(
+    "imagen_push_events", "Messages that Pub/Sub pushed to this service, by what became of them.", ["kind", "outcome"]
+)
 WEBSOCKETS = Gauge("imagen_websockets_open", "Websockets that are open now.")
 
 # Where nothing has happened yet there is a 0 to rise from; without it the first failure of a kind shows in no rate.

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.utils import timezone
-from prometheus_client import Counter
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import adapters, job_events, queue, trace
+from jobs import adapters, job_events, metrics, queue, trace
 from jobs.models import Job
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from jobs.sweep import SweepReport
 
 log = structlog.get_logger(__name__)
-PUSHES = Counter("imagen_pushes", "Messages that Pub/Sub pushed here, by what became of them.", ["kind", "outcome"])
 
 
 class Outcome(Enum):
@@ -78,7 +76,7 @@ class _PushedMessages(_Pushed):
 
     def post(self, request: Request) -> Response:
         outcome = self._take(request)
-        PUSHES.labels(self.kind, outcome.value).inc()
+        metrics.PUSH_EVENTS.labels(self.kind, outcome.value).inc()
         return Response({"outcome": outcome.value})
 
     def _take(self, request: Request) -> Outcome:

@@ -162,7 +162,7 @@ class TestAnEndOfAJob:
 
 
 def counted(kind: str, what: str) -> float:
-    return REGISTRY.get_sample_value("imagen_pushes_total", {"kind": kind, "outcome": what}) or 0.0
+    return REGISTRY.get_sample_value("imagen_push_events_total", {"kind": kind, "outcome": what}) or 0.0
 
 
 class TestAForeignMessage:
