@@ -7,6 +7,7 @@ Nothing is put into the environment: clients are told the addresses.
 
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def firestore_database(firestore_emulator: Emulator, project: str) -> FirestoreD
 
 @pytest.fixture
 def firestore_store(firestore_database: FirestoreDatabase) -> Iterator[FirestoreStateStore]:
-    store = FirestoreStateStore(firestore_database)
+    # The first call of a fresh emulator takes seconds where the machine is busy.
+    store = FirestoreStateStore(firestore_database, timeout=timedelta(seconds=30))
     yield store
     store.close()
 

@@ -59,7 +59,7 @@ def world(request: pytest.FixtureRequest) -> World:
 async def take(source: ChangeSource, number: int) -> list[tuple[str, int]]:
     """Return who changed, and the version, of so many changes."""
     found: list[tuple[str, int]] = []
-    async with asyncio.timeout(20), aclosing(source.changes()) as changes:
+    async with asyncio.timeout(60), aclosing(source.changes()) as changes:
         async for change in changes:
             found.append((str(change.job_id), change.version) if isinstance(change, JobState) else (change.owner, 0))
             if len(found) == number:
