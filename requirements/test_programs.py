@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from requirements.steps import run_step, say
 
 @dataclass(frozen=True)
 class TestProgram:
-    """A program, where it may lie (a pattern from the root), and Debian's package of it."""
+    """A program, where it may lie (a pattern from the root), and the apt package of it."""
 
     package: str
     commands: tuple[str, ...]
@@ -32,6 +33,20 @@ class TestProgram:
 PROGRAMS = (
     TestProgram("chromium", ("chromium", "chromium-browser", "google-chrome"), used_for="browser tests"),
     TestProgram("postgresql", ("initdb",), "usr/lib/postgresql/*/bin/initdb", used_for="tests on PostgreSQL"),
+    TestProgram("default-jre-headless", ("java",), used_for="tests on Google's emulators"),
+    # In Google's own apt repository; where apt does not know it, its packages are not asked for.
+    TestProgram(
+        "google-cloud-cli-firestore-emulator",
+        (),
+        "usr/lib/google-cloud-sdk/platform/cloud-firestore-emulator/*.jar",
+        used_for="tests on Google's Firestore emulator",
+    ),
+    TestProgram(
+        "google-cloud-cli-pubsub-emulator",
+        (),
+        "usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib/*.jar",
+        used_for="tests on Google's Pub/Sub emulator",
+    ),
 )
 
 
@@ -49,10 +64,18 @@ def install(log: Path) -> None:
 
 
 def _apt_get(packages: list[str], log: Path) -> None:
-    names = " and ".join(packages)
-    say("tests", f"installing {names} by apt-get, some minutes the first time")
     try:
         run_step("tests", ["apt-get", "update", "-q"], log=log)
-        run_step("tests", ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], log=log)
+        known = [package for package in packages if _is_known(package)]
+        if known:
+            say("tests", f"installing {', '.join(known)} by apt-get, some minutes the first time")
+            run_step("tests", ["apt-get", "install", "-y", "-q", "--no-install-recommends", *known], log=log)
     except SetUpError as error:
         say("tests", str(error))
+
+
+def _is_known(package: str) -> bool:
+    # One that apt does not know would keep it from installing any other.
+    return not subprocess.run(
+        ["apt-cache", "show", package], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+    ).returncode
