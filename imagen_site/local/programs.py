@@ -6,13 +6,13 @@ import getpass
 import os
 import pwd
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jobs.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 # A worker may take 12 seconds to hand its jobs back, the web server 8 to answer what it has begun.
@@ -91,6 +91,16 @@ def _sweep(root: Path) -> tuple[str, ...]:
 
 def _python(root: Path) -> str:
     return str(root / ".venv/bin/python")
+
+
+def with_metrics_ports(programs: Sequence[Program], first: int | None) -> list[Program]:
+    """Return the programs, each told of a port of its own for Prometheus, from the first on; none asks for none."""
+    if first is None:
+        return list(programs)
+    return [
+        replace(program, environment={**program.environment, "METRICS_PORT": str(port)})
+        for port, program in enumerate(programs, start=first)
+    ]
 
 
 def triton_program(root: Path, ports: TritonPorts) -> Program:

@@ -34,6 +34,7 @@ from imagen_site.local.programs import (
     cloud_programs,
     site_programs,
     triton_program,
+    with_metrics_ports,
 )
 from imagen_site.local.stand_ins import CloudPorts, StandIns
 from imagen_site.local.supervisor import Supervisor
@@ -209,6 +210,7 @@ def _manage(what: str, command: Sequence[str], environment: Mapping[str, str]) -
 def _serve(settings: Config, environment: Mapping[str, str], asked: Asked, programs: Sequence[Program]) -> int:
     logs = settings.var_dir / "logs"
     model_server = [triton_program(config.ROOT, asked.triton)] if asked.triton else []
+    programs = with_metrics_ports(programs, settings.metrics_port)
     supervisor = Supervisor([*model_server, *programs], environment, root=config.ROOT, var_dir=settings.var_dir)
     supervisor.stop_when_asked(
         lambda: say(f"stopping; running jobs have a few seconds to end (at most {STOP_SECONDS} s)…")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import socket
 import threading
 import urllib.request
@@ -20,7 +21,7 @@ from imagen_site.unfinished_jobs import UnfinishedJobs, unfinished_jobs
 from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.tests.conftest import NOW, World
-from tests.running_site import free_port
+from tests.running_site import ROOT, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,3 +163,23 @@ class TestTheMetricsPort:
             metrics.serve(dataclasses.replace(settings.IMAGEN, metrics_port=taken.getsockname()[1]))
 
         assert [line["event"] for line in lines] == ["metrics_not_served"]
+
+
+class TestEveryMetric:
+    def test_is_explained_to_whoever_is_woken_by_it(self) -> None:
+        counted = re.compile(r'\b(Counter|Gauge|Histogram|GaugeMetricFamily)\(\s*"(imagen_\w+)"')
+        source = [
+            path
+            for package in ("imagen_site", "jobs", "billing", "accounts")
+            for path in (ROOT / package).rglob("*.py")
+        ]
+        names = {
+            name + ("_total" if kind == "Counter" else "")
+            for path in source
+            if "tests" not in path.parts
+            for kind, name in counted.findall(path.read_text())
+        }
+
+        explained = (ROOT / "docs/observability.md").read_text()
+        assert len(names) > 10
+        assert sorted(name for name in names if f"`{name}`" not in explained) == []

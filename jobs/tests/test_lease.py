@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import capture_logs
 
+from jobs import trace
 from jobs.errors import Unavailable
 from jobs.lease import Draining, Lease, LeaseLost, LeaseTerms
 from jobs.state_store.memory import MemoryStateStore
@@ -130,6 +133,20 @@ class TestTimer:
             wait_for(lambda: store.read(held.state.job_id)[0].progress > 40)
 
             held.check()
+
+    def test_says_of_an_outage_which_job_and_which_trace_it_keeps_waiting(self, store: CountingStore) -> None:
+        with (
+            capture_logs(processors=[merge_contextvars]) as lines,
+            trace.begun() as step,
+            bound_contextvars(job_id="7"),
+        ):
+            held = lease(store)
+            store.away = True
+            with held:
+                wait_for(lambda: lines)
+
+        assert (lines[0]["event"], lines[0]["job_id"]) == ("lease_renewal_failed", "7")
+        assert lines[0]["trace_id"] == step.trace_id
 
     def test_ends_with_the_block_and_says_so(self, store: CountingStore) -> None:
         ended = threading.Event()

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from imagen_site.local.programs import Program, TritonPorts, site_programs, supervisor_config, triton_program
+from imagen_site.local.programs import (
+    Program,
+    TritonPorts,
+    site_programs,
+    supervisor_config,
+    triton_program,
+    with_metrics_ports,
+)
 
 
 def parsed(root: Path, programs: list[Program]) -> configparser.RawConfigParser:
@@ -25,6 +32,14 @@ class TestThePrograms:
         web = site_programs(tmp_path, port=8010)[0]
 
         assert "--host 127.0.0.1 --port 8010" in command(web)
+
+    def test_answer_prometheus_each_at_a_port_of_its_own_where_they_are_to(self, tmp_path: Path) -> None:
+        programs = [Program("web", ("true",)), Program("worker", ("true",), {"IMAGEN_SERVICE": "worker"})]
+
+        assert with_metrics_ports(programs, None) == programs
+        web, worker = with_metrics_ports(programs, 9100)
+        assert web.environment == {"METRICS_PORT": "9100"}
+        assert worker.environment == {"IMAGEN_SERVICE": "worker", "METRICS_PORT": "9101"}
 
     def test_take_each_its_own_interpreter(self, tmp_path: Path) -> None:
         triton = triton_program(tmp_path, TritonPorts())
