@@ -7,8 +7,10 @@ from typing import Any
 
 import structlog
 
-# A signed link is a permission, and an API key is the account itself.
-_SECRETS = re.compile(r"(?P<link>/(?:files|uploads)/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\w+")
+# A signed link is a permission, an API key is the account itself, and an emulator's push says its token in its address.
+_SECRETS = re.compile(
+    r"(?P<link>/(?:files|uploads)/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\w+|(?P<token>[?&]token=)[^\s\"'&]+"
+)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -27,7 +29,7 @@ def _redacted(value: Any) -> Any:  # noqa: ANN401 - whatever somebody logs
         return [_redacted(inner) for inner in value]
     # Django logs the request itself, which becomes text with its path only when the line is written.
     text = value if isinstance(value, str) else repr(value)
-    return _SECRETS.sub(lambda found: (found["link"] or found["key"]) + "[redacted]", text)
+    return _SECRETS.sub(lambda found: (found["link"] or found["key"] or found["token"]) + "[redacted]", text)
 
 
 _SEVERITIES = {"exception": "ERROR", "warn": "WARNING"}

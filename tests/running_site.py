@@ -115,13 +115,21 @@ class RunningSite:
         self._start("web", [*command, "--no-access-log", "--ws-max-size", "65536"])
         wait_until(self._answers, seconds=30, what="the start of the site")
 
-    def start_worker(self, name: str = "worker", queues: str = "") -> None:
-        """Start a worker and wait until it takes jobs; `queues` are comma-separated, all of them when empty."""
+    def start_webhooks(self, port: int) -> None:
+        """Start the webhooks service of the cloud's profiles on a port of its own."""
+        command = [_tool("uvicorn"), "imagen_site.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
+        self._start("webhooks", [*command, "--no-access-log"], IMAGEN_SERVICE="webhooks")
+        wait_until(lambda: _listens(port), seconds=30, what="the start of the webhooks service")
+
+    def start_worker(
+        self, name: str = "worker", queues: str = "", *, app: str = "imagen_site", **environment: str
+    ) -> None:
+        """Start a worker; `queues` are comma-separated, all of them when empty, and `app` is where its Celery is."""
         options = ["--without-mingle", "--without-gossip", "--without-heartbeat", "-P", "threads"]
-        command = [_tool("celery"), "-A", "imagen_site", "worker", *options, "-c", str(self.concurrency)]
+        command = [_tool("celery"), "-A", app, "worker", *options, "-c", str(self.concurrency)]
         if queues:
             command += ["-Q", queues]
-        self._start(name, [*command, "--pidfile=", "-n", f"{name}@%h"])
+        self._start(name, [*command, "--pidfile=", "-n", f"{name}@%h"], **environment)
 
     def start_sweep(self) -> None:
         self._start("sweep", [sys.executable, "manage.py", "sweep", "--every"])
@@ -229,12 +237,12 @@ class RunningSite:
             **self.settings,
         }
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def _start(self, name: str, command: list[str], **environment: str) -> None:
         with (self.var_dir / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *command],
                 cwd=ROOT,
-                env=self._environment(),
+                env={**self._environment(), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -254,6 +262,11 @@ class RunningSite:
         if done.returncode:
             raise RuntimeError(f"{arguments} failed:\n{done.stderr[-3000:]}")
         return done.stdout
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def multipart(image: bytes, filename: str, fields: Mapping[str, str]) -> tuple[bytes, str]:

@@ -78,6 +78,7 @@ class TestALogLine:
             "Forbidden: %s", "/files/x", extra={"request": rf.post("/files/.eJwtSECRET:1x")}
         )
         structlog.get_logger("jobs.tests").info("some", nested={"links": ["/files/.eJwtSECRET:1x"], "count": 3})
+        structlog.get_logger("jobs.tests").info("request_started", request="POST /push/job-events?token=SECRET")
 
         assert "SECRET" not in stream.getvalue()
         assert lines(stream)[1]["nested"] == {"links": ["/files/[redacted]"], "count": 3}
