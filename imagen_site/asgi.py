@@ -26,7 +26,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from accounts.auth import account_auth_stack  # noqa: E402
 from imagen_site import metrics  # noqa: E402
 from imagen_site.body_limit import Asgi, BodyLimit  # noqa: E402
-from imagen_site.routing import websocket_urlpatterns  # noqa: E402
+from imagen_site.routing import no_websockets, websocket_urlpatterns  # noqa: E402
 from imagen_site.unfinished_jobs import UnfinishedJobs  # noqa: E402
 from imagen_site.upload_door import UploadDoor  # noqa: E402
 from jobs import adapters  # noqa: E402
@@ -66,9 +66,16 @@ if settings.IMAGEN.tracing:
 
     telemetry.start("webhooks" if settings.IMAGEN.service == "webhooks" else "web")
 
+
+def _websockets() -> Asgi:
+    if settings.IMAGEN.service == "webhooks":
+        return cast("Asgi", URLRouter(no_websockets))
+    return account_auth_stack(URLRouter(websocket_urlpatterns))
+
+
 application = ProtocolTypeRouter(
     {
         "http": UploadDoor(BodyLimit(cast("Asgi", OneHopHandler())), adapters.upload_door),
-        "websocket": account_auth_stack(URLRouter(websocket_urlpatterns)),
+        "websocket": _websockets(),
     }
 )

@@ -9,3 +9,5 @@ websocket_urlpatterns = [
     path("ws/jobs/<uuid:job_id>/", JobConsumer.as_asgi()),
     re_path("", NowhereConsumer.as_asgi()),
 ]
+# The webhooks service looks nobody up, and so has no socket for anybody.
+no_websockets = websocket_urlpatterns[-1:]

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from jobs.queue import JobQueue
     from jobs.state_store import JobStateStore
     from jobs.upload_store import UploadStore
+    from jobs.watch import ChangeSource
 
 # Set once, when this process is asked to stop and its running jobs are to be handed back.
 draining = threading.Event()
@@ -186,8 +187,16 @@ def hub() -> Hub:
     """Return the hub of the running event loop: a process has one loop, a test run many."""
     loop = asyncio.get_running_loop()
     if loop not in _hubs:
-        _hubs[loop] = Hub(SqlChangeSource(every=settings.IMAGEN.watch_every))
+        _hubs[loop] = Hub(_change_source())
     return _hubs[loop]
+
+
+def _change_source() -> ChangeSource:
+    if settings.IMAGEN.cloud is None:
+        return SqlChangeSource(every=settings.IMAGEN.watch_every)
+    from jobs import cloud
+
+    return cloud.change_source(settings.IMAGEN.cloud)
 
 
 def sign_link(path: str, *, filename: str) -> str:

@@ -13,12 +13,14 @@ from jobs.job_events import PubSubJobEvents
 from jobs.push_auth import Certificates, OidcTokens, SharedToken
 from jobs.state_store.firestore import FirestoreStateStore
 from jobs.state_store.firestore_channel import FirestoreDatabase
+from jobs.watch_firestore import FirestoreChangeSource
 
 if TYPE_CHECKING:
     from imagen_site.config import Cloud
     from jobs.job_events import JobEvents
     from jobs.push_auth import PushAuth
     from jobs.state_store import JobStateStore
+    from jobs.watch import ChangeSource
 
 _OPTIONS = (
     # Or the wait for a server that was away grows to two minutes.
@@ -29,10 +31,16 @@ _OPTIONS = (
 
 
 def state_store(cloud: Cloud) -> JobStateStore:
-    return FirestoreStateStore(
-        FirestoreDatabase(
-            project=cloud.project, database=cloud.firestore_database, emulator_host=cloud.firestore_emulator
-        )
+    return FirestoreStateStore(_firestore(cloud))
+
+
+def change_source(cloud: Cloud) -> ChangeSource:
+    return FirestoreChangeSource(_firestore(cloud))
+
+
+def _firestore(cloud: Cloud) -> FirestoreDatabase:
+    return FirestoreDatabase(
+        project=cloud.project, database=cloud.firestore_database, emulator_host=cloud.firestore_emulator
     )
 
 

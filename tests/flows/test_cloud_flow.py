@@ -6,13 +6,8 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
-from google.pubsub_v1 import PublisherClient, SubscriberClient
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
-from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from jobs.cloud_storage import BucketStorage
 from jobs.tests.conftest import png
 from tests.flows.thin_worker import SQL_ASKED_FOR
 from tests.running_site import RunningSite, free_port, wait_until
@@ -30,23 +25,8 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-PROJECT, BUCKET = "flow-project", "flow-photos"
 # Nothing listens there.
 NO_SQL = "postgres://nobody:nothing@127.0.0.1:9/nowhere"
-
-
-def push_from(pubsub: Emulator, topic: str, endpoint: str) -> None:
-    """What Terraform does in the cloud: a topic, and a subscription that pushes it to us."""
-    with grpc.insecure_channel(pubsub.host) as channel:
-        path = PublisherClient.topic_path(PROJECT, topic)
-        PublisherClient(transport=PublisherGrpcTransport(channel=channel)).create_topic(name=path)
-        SubscriberClient(transport=SubscriberGrpcTransport(channel=channel)).create_subscription(
-            request={
-                "name": SubscriberClient.subscription_path(PROJECT, f"{topic}-push"),
-                "topic": path,
-                "push_config": {"push_endpoint": endpoint},
-            }
-        )
 
 
 class CloudSite(RunningSite):
@@ -69,19 +49,18 @@ def site(
     token, port = secrets.token_urlsafe(40), free_port()
     settings = {
         "IMAGEN_PROFILE": "emulators",
-        "GOOGLE_CLOUD_PROJECT": PROJECT,
-        "GCS_BUCKET": BUCKET,
+        "GOOGLE_CLOUD_PROJECT": "flow-project",
+        "GCS_BUCKET": "flow-photos",
         "PUBSUB_EMULATOR_HOST": pubsub_server.host,
         "FIRESTORE_EMULATOR_HOST": firestore_server.host,
         "STORAGE_EMULATOR_HOST": storage_server.url,
         "PUSH_TOKEN": token,
         "DRAIN_SECONDS": "2",
     }
-    BucketStorage(project=PROJECT, bucket=BUCKET, endpoint=storage_server.url).client.create_bucket(BUCKET)
-    push_from(pubsub_server, "job-events", f"http://127.0.0.1:{port}/push/job-events?token={token}")
     site = CloudSite(tmp_path_factory.mktemp("cloud") / "var", "127.0.0.1:9", settings, concurrency=2)
     try:
         site.prepare()
+        site.manage("prepare_emulators", f"http://127.0.0.1:{port}")
         site.start_webhooks(port)
         site.start_web()
         yield site
