@@ -7,9 +7,12 @@ from typing import Any
 
 import structlog
 
-# A signed link is a permission, an API key is the account itself, and an emulator's push says its token in its address.
+# A signed link is a permission, and an API key is the account itself.
 _SECRETS = re.compile(
-    r"(?P<link>/(?:files|uploads)/)[^\s\"'?]+|(?P<key>img_(?:live|test)_)\w+|(?P<token>[?&]token=)[^\s\"'&]+"
+    r"(?P<link>/(?:files|uploads)/)[^\s\"'?]+"
+    r"|(?P<key>img_(?:live|test)_)\w+"
+    # The emulators' pushes, and links into a bucket.
+    r"|(?P<query>[?&](?i:token|x-goog-signature)=)[^\s\"'&]+"
 )
 
 
@@ -29,7 +32,7 @@ def _redacted(value: Any) -> Any:  # noqa: ANN401 - whatever somebody logs
         return [_redacted(inner) for inner in value]
     # Django logs the request itself, which becomes text with its path only when the line is written.
     text = value if isinstance(value, str) else repr(value)
-    return _SECRETS.sub(lambda found: (found["link"] or found["key"] or found["token"]) + "[redacted]", text)
+    return _SECRETS.sub(lambda found: (found["link"] or found["key"] or found["query"]) + "[redacted]", text)
 
 
 _SEVERITIES = {"exception": "ERROR", "warn": "WARNING"}

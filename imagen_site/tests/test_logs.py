@@ -73,6 +73,14 @@ class TestALogLine:
         assert "eJxVzDsS" not in written
         assert "secretsecret" not in written
 
+    def test_carries_no_token_and_no_signature_of_an_address(self, stream: io.StringIO) -> None:
+        log = structlog.get_logger("jobs.tests")
+        log.info("request_started", request="POST /push/sweep?token=SECRET-1")
+        log.info("fetched", address="https://storage.googleapis.com/b/o?X-Goog-Date=1&X-Goog-Signature=SECRET2&size=3")
+
+        assert "SECRET" not in stream.getvalue()
+        assert "X-Goog-Date=1&X-Goog-Signature=[redacted]&size=3" in stream.getvalue()
+
     def test_hides_them_in_whatever_is_not_text_too(self, stream: io.StringIO, rf: RequestFactory) -> None:
         logging.getLogger("django.request").warning(
             "Forbidden: %s", "/files/x", extra={"request": rf.post("/files/.eJwtSECRET:1x")}
