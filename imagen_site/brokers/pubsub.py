@@ -182,6 +182,7 @@ class Channel(GuardedChannel, gcpubsub.Channel):
             ack_seconds=self.options.ack_seconds,
             dead_letter_topic=DEAD_LETTER_TOPIC,
             max_deliveries=_MAX_DELIVERIES,
+            seconds=self.options.publish_seconds,
         )
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401, ARG002

@@ -46,8 +46,6 @@ _REFUSALS = (google_errors.NotFound, google_errors.InvalidArgument, google_error
 # The service answers an empty pull before the caller's own deadline; a deadline that comes first can lose what was
 # on its way, which then stays hidden until the subscription's deadline.
 _PULL_GRACE_SECONDS = 1.0
-# Google's own default is to try for ten minutes; whoever asks for it tries again.
-_CREATE: dict[str, Any] = {"retry": None, "timeout": 5.0}
 _RETENTION = timedelta(days=7)
 # Of ids of about 200 bytes; a request may have 512 KiB.
 _IDS_IN_A_REQUEST = 1000
@@ -98,9 +96,8 @@ class Pubsub:
             "topic": self._topic(topic),
             "messages": [{"data": each.data, "attributes": dict(each.attributes)} for each in messages],
         }
-        retry = Retry(_TRANSIENT, initial=0.1, maximum=1.0, multiplier=2.0, timeout=seconds)
         with _translated():
-            self._publisher.publish(request=request, retry=retry, timeout=seconds)
+            self._publisher.publish(request=request, **_patience(seconds))
 
     def pull(self, topic: str, *, limit: int, seconds: float) -> list[Received]:
         """Wait up to `seconds` for messages of the topic's subscription; return none when none came."""
@@ -132,12 +129,19 @@ class Pubsub:
                 }
                 self._subscriber.modify_ack_deadline(request=request, retry=None, timeout=seconds)
 
-    def create(self, topic: str, *, ack_seconds: int, dead_letter_topic: str, max_deliveries: int) -> None:
-        """Create the topic, its subscription and the topic of its dead letters; those that exist stay as they are."""
+    def create(
+        self, topic: str, *, ack_seconds: int, dead_letter_topic: str, max_deliveries: int, seconds: float
+    ) -> None:
+        """
+        Create the topic, its subscription and the topic of its dead letters; those that exist stay as they are.
+
+        Tries again for `seconds`: a connection that just failed refuses every call for a moment.
+        """
+        patience = _patience(seconds)
         with _translated():
             for name in (topic, dead_letter_topic):
                 with _unless_it_exists():
-                    self._publisher.create_topic(request={"name": self._topic(name)}, **_CREATE)
+                    self._publisher.create_topic(request={"name": self._topic(name)}, **patience)
             request: dict[str, Any] = {
                 "name": self._subscription(topic),
                 "topic": self._topic(topic),
@@ -151,7 +155,7 @@ class Pubsub:
                 },
             }
             with _unless_it_exists():
-                self._subscriber.create_subscription(request=request, **_CREATE)
+                self._subscriber.create_subscription(request=request, **patience)
 
     def create_push(self, topic: str, *, address: str, ack_seconds: int) -> None:
         """Create the topic and its subscription `<topic>-push`, and let that push to this address from now on."""
@@ -214,6 +218,12 @@ def _transport(kind: Any, emulator_host: str | None) -> Any:  # noqa: ANN401 - o
         return channel
 
     return partial(kind, channel=dial)
+
+
+def _patience(seconds: float) -> dict[str, Any]:
+    # Google's own default is ten minutes.
+    retry = Retry(_TRANSIENT, initial=0.1, maximum=1.0, multiplier=2.0, timeout=seconds)
+    return {"retry": retry, "timeout": seconds}
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class Cloud:
             "emulator_host": self.emulator_host,
             "create_missing": True,
             "pull_seconds": 0.3,
-            "publish_seconds": 0.5,
+            "publish_seconds": 5,
             **others,
         }
 

@@ -87,7 +87,7 @@ class TestPublish:
         assert cloud.waiting() == 0
 
     def test_raises_kombus_error_when_nobody_answers(self, cloud: Cloud) -> None:
-        with cloud.connection(emulator_host="127.0.0.1:1", create_missing=False) as connection:
+        with cloud.connection(emulator_host="127.0.0.1:1", create_missing=False, publish_seconds=0.3) as connection:
             producer = Producer(connection, serializer="json")
 
             with pytest.raises(OperationalError):
@@ -96,7 +96,7 @@ class TestPublish:
                 producer.publish("job", exchange=NAME, routing_key=NAME)
 
     def test_makes_a_topic_that_was_deleted(self, connect_cloud: Connect, pubsub_emulator: Emulator) -> None:
-        connection = connect_cloud(publish_seconds=5)
+        connection = connect_cloud()
         publish(connection, "lost with the emulator's memory")
         pubsub_emulator.kill()
         pubsub_emulator.start()
@@ -311,7 +311,7 @@ class TestAPullThatFails:
             with pytest.raises(socket.timeout):
                 connection.drain_events(timeout=0.5)
             pubsub_emulator.start()
-            publish(connect_cloud(publish_seconds=5), "after")
+            publish(connect_cloud(), "after")
             drain_on(connection, lambda: got == ["before", "after"])
 
 

@@ -123,7 +123,7 @@ class TestStockKombu:
         self, connect_stock: Connect, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(gcpubsub.Channel, "_min_ack_deadline", 0.2)
-        cloud.service.create(NAME, ack_seconds=10, dead_letter_topic="dead-letter-jobs", max_deliveries=100)
+        cloud.service.create(NAME, ack_seconds=10, dead_letter_topic="dead-letter-jobs", max_deliveries=100, seconds=5)
         connection = connect_stock(ack_deadline_seconds=1, max_lease_seconds=0.5)
         publish(connection, "wedged")
         get(connection)

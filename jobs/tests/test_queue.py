@@ -74,12 +74,12 @@ def _body(message: dict[str, object]) -> str:
     return base64.b64decode(str(message["body"])).decode()
 
 
-def pubsub_app(cloud: Cloud) -> Celery:
+def pubsub_app(cloud: Cloud, **options: float) -> Celery:
     app = Celery("test", set_as_current=False)
     app.conf.update(
         broker_url="pubsub://google",
         broker_transport="imagen_site.brokers.pubsub:Transport",
-        broker_transport_options=cloud.options(),
+        broker_transport_options=cloud.options(**options),
         task_queues=task_queues(),
         task_create_missing_queues=False,
     )
@@ -195,7 +195,7 @@ os._exit(9)
 class TestTheCeleryQueueInTheCloud:
     def test_that_cannot_be_reached_is_worth_a_retry(self) -> None:
         cloud = Cloud(project="photos", emulator_host="127.0.0.1:1")
-        with pubsub_app(cloud) as app:
+        with pubsub_app(cloud, publish_seconds=0.3) as app:
             queue = CeleryJobQueue(app)
 
             with pytest.raises(Unavailable):
