@@ -14,8 +14,10 @@ from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
 from google.cloud.firestore_v1.types import Document, DocumentChange, ListenResponse, TargetChange
 from structlog.testing import capture_logs
 
-from jobs import watch_firestore
+from imagen_site import config
+from jobs import adapters, cloud, watch_firestore
 from jobs.errors import Unavailable
+from jobs.state_store.firestore import FirestoreStateStore
 from jobs.state_store.firestore_documents import DatabaseName, document_of
 from jobs.tests.changes import state_of
 from jobs.watch import FeedRaised, Hub, job_key, owner_key
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from google.cloud.firestore_v1.types import ListenRequest
 
-    from jobs.state_store.firestore import FirestoreStateStore
     from jobs.state_store.firestore_channel import FirestoreDatabase
     from jobs.states import JobState
     from jobs.watch import Change
@@ -315,6 +316,23 @@ class TestChangesInFirestore:
 
         assert seen == [states[0], states[-1]]
         assert added == 0
+
+    async def test_reach_an_open_page_in_the_profiles_of_the_cloud(
+        self, firestore_emulator: Emulator, project: str, settings: Any
+    ) -> None:
+        told = {"GOOGLE_CLOUD_PROJECT": project, "FIRESTORE_EMULATOR_HOST": firestore_emulator.host}
+        unused = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1"}
+        settings.IMAGEN = config.load({"IMAGEN_PROFILE": "emulators", **told, **unused})
+        state = state_of()
+        store = cloud.state_store(settings.IMAGEN.cloud)
+        assert isinstance(store, FirestoreStateStore)
+
+        async with adapters.hub().subscribe() as page, asyncio.timeout(40):
+            page.watch(job_key(state.job_id))
+            await until(lambda: _stored(store, state))
+
+            assert await anext(page.changes()) == state
+        store.close()
 
 
 def _stored(store: FirestoreStateStore, state: JobState) -> bool:
