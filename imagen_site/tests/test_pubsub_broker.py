@@ -254,13 +254,13 @@ class TestALease:
     pytestmark = on_the_emulator
 
     def test_is_kept_while_the_worker_publishes_something_else(self, connect_cloud: Connect, cloud: Cloud) -> None:
-        connection = connect_cloud(lease_seconds=1)
+        connection = connect_cloud(lease_seconds=2)
         publish(connection, "running")
         held = get(connection)
 
         publish(connection, "another")
         publish(connect_cloud(), "a third")
-        time.sleep(2)
+        time.sleep(3)
 
         assert cloud.waiting() == 2
         held.ack()
