@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # A header fits into the first read. From there on reads that follow one another grow, as a request costs a round trip.
 _FIRST, _MOST = 256 * 1024, 8 * 1024 * 1024
+_BEFORE = 1024
 _SMALL_WINDOW, _LARGE_WINDOW = 4 * 1024, 1024 * 1024
 
 
@@ -53,12 +54,14 @@ class RangedBytes:
     def _fetch(self, start: int, end: int) -> bytes:
         follows = self._piece.start <= start <= self._piece.end + _FIRST
         self._ahead = min(2 * self._ahead, _MOST) if follows else _FIRST
-        content = self._read(start, min(max(end, start + self._ahead), self._size))
+        # A little before, too: who reads a part's name looks at its length next, which stands in front.
+        first = max(0, start - _BEFORE)
+        content = self._read(first, min(max(end, start + self._ahead), self._size))
         self.fetched += len(content)
-        self._piece = _Piece(start, content)
-        if start == 0 and len(content) <= _MOST:
+        self._piece = _Piece(first, content)
+        if first == 0 and len(content) <= _MOST:
             self._head = self._piece
-        return content[: end - start]
+        return content[start - first : end - first]
 
 
 class _Piece:

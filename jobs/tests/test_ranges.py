@@ -110,8 +110,13 @@ class TestAFileElsewhere:
         assert len(content) > 3 * most
         assert far.fetched <= most
 
-    def test_whose_parts_follow_one_another_passes_through_about_once(self) -> None:
-        content = noise("JPEG", 3000, quality=100)
+    @pytest.mark.parametrize(
+        ("kind", "options"),
+        [("JPEG", {"quality": 100}), ("JPEG", {"quality": 100, "progressive": True}), ("PNG", {"compress_level": 0})],
+        ids=str,
+    )
+    def test_whose_parts_follow_one_another_passes_through_about_once(self, kind: str, options: dict[str, Any]) -> None:
+        content = noise(kind, 3000, **options)
         far = ranged(content)
 
         inspect(far)
