@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 TOPIC = "job-events"
 _CALL_SECONDS = 5.0
-# Within this an outage passes or the sweep does what the event would have done.
-_PUBLISH_SECONDS = 10.0
+# An outage that lasts longer is the sweep's, which does what the event would have done.
+_PATIENCE = timedelta(seconds=10)
 
 
 class JobEvents(Protocol):
@@ -35,8 +36,9 @@ class JobEvents(Protocol):
 class PubSubJobEvents:
     """By the generated client: its call returns when the event is stored, not when a thread has been told of it."""
 
-    def __init__(self, publisher: PublisherClient, *, project: str) -> None:
+    def __init__(self, publisher: PublisherClient, *, project: str, patience: timedelta = _PATIENCE) -> None:
         self._publisher, self._topic = publisher, publisher.topic_path(project, TOPIC)
+        self._seconds = patience.total_seconds()
 
     def announce(self, job_id: UUID) -> None:
         message = PubsubMessage(data=event(job_id), attributes=_attributes(job_id))
@@ -44,8 +46,8 @@ class PubSubJobEvents:
             self._publisher.publish(
                 topic=self._topic,
                 messages=[message],
-                retry=Retry(initial=0.2, maximum=2, timeout=_PUBLISH_SECONDS),
-                timeout=_CALL_SECONDS,
+                retry=Retry(initial=0.2, maximum=2, timeout=self._seconds),
+                timeout=min(_CALL_SECONDS, self._seconds),
             )
         except (GoogleAPICallError, RetryError, GoogleAuthError) as error:
             raise Unavailable("The topic of job events does not answer.") from error

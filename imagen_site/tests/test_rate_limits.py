@@ -6,9 +6,11 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from limits import parse
 from rest_framework.test import APIClient
 
 from imagen_site.api_errors import CONTENT_TYPE
+from imagen_site.rate_limits import Limiter
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -83,3 +85,14 @@ class TestAnAccount:
         statuses(asking_with("img_live_nonsense"), "GET", JOBS, 5)
 
         assert api.get(JOBS).status_code == 200
+
+
+class TestALimiterOverRedis:
+    def test_counts_in_this_process_while_redis_is_away(self) -> None:
+        # Nothing listens there.
+        limiter = Limiter("redis://127.0.0.1:9/0")
+
+        waits = [limiter.hit(parse("2/minute"), "read", "alice") for _ in range(3)]
+
+        assert waits[:2] == [0.0, 0.0]
+        assert 1 <= waits[2] <= 60

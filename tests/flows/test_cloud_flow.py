@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +32,8 @@ NO_SQL = "postgres://nobody:nothing@127.0.0.1:9/nowhere"
 
 
 class CloudSite(RunningSite):
+    webhooks_url = ""
+
     def start_thin_worker(self, queue: str, **environment: str) -> None:
         self.start_worker("worker", queue, app="tests.flows.thin_worker", **environment)
 
@@ -59,8 +63,9 @@ def site(
     }
     site = CloudSite(tmp_path_factory.mktemp("cloud") / "var", "127.0.0.1:9", settings, concurrency=2)
     try:
+        site.webhooks_url = f"http://127.0.0.1:{port}"
         site.prepare()
-        site.manage("prepare_emulators", f"http://127.0.0.1:{port}")
+        site.manage("prepare_emulators", site.webhooks_url)
         site.start_webhooks(port)
         site.start_web()
         yield site
@@ -71,6 +76,17 @@ def site(
 @pytest.fixture
 def alive(tmp_path: Path) -> Path:
     return tmp_path / "alive"
+
+
+class TestTheWebhooksService:
+    def test_takes_no_push_without_its_token(self, site: CloudSite) -> None:
+        request = urllib.request.Request(f"{site.webhooks_url}/push/sweep", data=b"{}", method="POST")
+
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(request, timeout=10)
+
+        assert refusal.value.code == 401
+        refusal.value.close()
 
 
 class TestAJobOfTheCloud:
