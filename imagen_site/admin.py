@@ -39,7 +39,7 @@ _LATELY = timedelta(days=30)
 _MAX_GRANT = 1_000_000_000
 # Field, what it is called, the limit that it stands for, its unit, and what it is counted in.
 _LIMITS = (
-    ("max_upload_megabytes", "Largest file", "max_bytes", MEGABYTE, "MB"),
+    ("max_upload_megabytes", "Largest file (through the site at most 30 MB)", "max_upload_bytes", MEGABYTE, "MB"),
     ("max_input_megapixels", "Largest photo", "max_pixels", MEGAPIXEL, "megapixels"),
     ("max_output_megapixels", "Largest result", "max_output_pixels", MEGAPIXEL, "megapixels"),
     ("max_unfinished_jobs", "Unfinished jobs at once", "max_unfinished_jobs", 1, "jobs"),

@@ -66,6 +66,11 @@ class TestLimits:
 
         assert limits == CEILING
 
+    def test_of_a_file_are_higher_where_it_is_sent_directly(self) -> None:
+        limits = limits_of(Account(max_upload_megabytes=60))
+
+        assert (limits.max_bytes, limits.max_upload_bytes) == (CEILING.max_bytes, 60 * 1024 * 1024)
+
     def test_of_pixels_hold_for_one_account_alone(self, world: World, rich: Account, charlie: User) -> None:
         billing.services.grant(account=charlie.account, credits=100, reference="charlie", now=NOW)
         with_limits(rich, max_output_megapixels=1)
