@@ -8,6 +8,7 @@ from jobs.operations import OPERATIONS, Operation
 from triton_models import engines
 from triton_models.local_server import REPOSITORY
 from triton_models.parameters import COMMON, resolve
+from triton_models.server_wheel import PROJECT_ROOT
 
 EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.name)
 
@@ -41,3 +42,13 @@ class TestTheModelServer:
     @pytest.mark.parametrize("name", sorted(engines.OPERATIONS))
     def test_has_folders_that_differ_in_their_name_alone(self, name: str) -> None:
         assert files(REPOSITORY / name) == files(REPOSITORY / "upscale")
+
+
+class TestTheDecisions:
+    def test_have_each_a_number_of_their_own(self) -> None:
+        records = sorted((PROJECT_ROOT / "docs/decisions").glob("*.md"))
+
+        numbers = [record.name.partition("-")[0] for record in records]
+        titles = [record.read_text().partition(".")[0] for record in records]
+        assert numbers == sorted(set(numbers))
+        assert titles == [f"# {int(number)}" for number in numbers]
