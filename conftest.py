@@ -14,4 +14,5 @@ pytest_plugins = [
     "tests.triton_fixtures",
     "tests.emulator_fixtures",
     "tests.site_fixtures",
+    "tests.cloud_fixtures",
 ]

@@ -7,6 +7,7 @@ Nothing is put into the environment: clients are told the addresses.
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -25,10 +26,10 @@ START_SECONDS = 60
 class Emulator:
     """One emulator on a port of its own, which it keeps when it is started again, as its clients expect."""
 
-    def __init__(self, kind: str, log: Path) -> None:
-        """kind: a key of COMMANDS. Raises EmulatorMissing."""
+    def __init__(self, kind: str, log: Path, **options: Path) -> None:
+        """kind: a key of COMMANDS; options: of its command. Raises EmulatorMissing."""
         self.port = free_port()
-        self._command = COMMANDS[kind](self.port)
+        self._command = COMMANDS[kind](self.port, **options)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -123,14 +124,22 @@ def firestore_store(firestore_database: FirestoreDatabase) -> Iterator[Firestore
 
 
 def _session(kind: str, folders: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with running_emulator(kind, folders.mktemp(kind) / "log") as emulator:
+        yield emulator
+
+
+@contextmanager
+def running_emulator(kind: str, log: Path, **options: Path) -> Iterator[Emulator]:
     try:
-        emulator = Emulator(kind, folders.mktemp(kind) / "log")
+        emulator = Emulator(kind, log, **options)
     except EmulatorMissing as error:
         # On CI tests/no_skips.py makes a failure of this.
         pytest.skip(str(error))
     emulator.start()
-    yield emulator
-    emulator.kill()
+    try:
+        yield emulator
+    finally:
+        emulator.kill()
 
 
 def _running(emulator: Emulator) -> Emulator:

@@ -64,6 +64,12 @@ def wait_until(condition: Callable[[], object], *, seconds: float, what: str) ->
         time.sleep(0.05)
 
 
+def answers(address: str) -> bool:
+    with suppress(OSError):
+        return urllib.request.urlopen(address, timeout=2).status == 200
+    return False
+
+
 @dataclass
 class RunningSite:
     """
@@ -222,9 +228,7 @@ class RunningSite:
         process = self._processes["web"]
         if process.poll() is not None:
             raise RuntimeError(f"The site ended while it started:\n{self.log('web')[-3000:]}")
-        with suppress(OSError):
-            return urllib.request.urlopen(f"{self.url}/livez", timeout=2).status == 200
-        return False
+        return answers(f"{self.url}/livez")
 
     def _environment(self) -> dict[str, str]:
         return {

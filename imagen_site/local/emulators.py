@@ -59,7 +59,7 @@ def storage_command(port: int, *, folder: Path | None = None) -> tuple[str, ...]
     return (str(_storage_binary()), *listen, *known_as, *kept)
 
 
-COMMANDS: Mapping[str, Callable[[int], tuple[str, ...]]] = {
+COMMANDS: Mapping[str, Callable[..., tuple[str, ...]]] = {
     "firestore": firestore_command,
     "pubsub": pubsub_command,
     "storage": storage_command,
