@@ -26,7 +26,7 @@ PROFILE ?= local
 CLOUD_PORT ?= 8085
 RUN_PARTS := $(if $(filter emulators,$(PROFILE)),dev,site) $(if $(TRITON_URL),,models-light model-server)
 
-.PHONY: help run test test-long test-fast lint types bench lock models clean
+.PHONY: help run test test-long test-fast lint types bench chaos lock models clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +62,11 @@ types:
 	@$(SET_UP) dev models-dev
 	$(VENV)/mypy
 	$(VENV)/mypy --config-file triton_models/mypy.ini --python-executable $(MODELS)/python
+
+# Kills the cloud's services under three hundred jobs; CHAOS_SEED=number repeats what chance decided.
+chaos:
+	@$(SET_UP) dev models-dev model-server test-programs
+	$(VENV)/python -m pytest -q -s -m long tests/flows/test_chaos.py
 
 bench:
 	@$(SET_UP) dev models-dev model-server

@@ -7,6 +7,7 @@ pytest-xdist has them.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 QUICK = {
     "JOB_LEASE_SECONDS": "6",
     "JOB_RENEW_SECONDS": "1.5",
-    "JOB_REPUBLISH_SECONDS": "8",
+    "JOB_REPUBLISH_SECONDS": "15",
     "SWEEP_SECONDS": "1",
     "DRAIN_SECONDS": "6",
 }
@@ -44,6 +45,8 @@ class Cloud:
     storage: Emulator
     triton: LocalTriton
     firestore_itself: str
+    # Threads that outlive every test: what a thread starts is ended with it (setpriv --pdeathsig).
+    hands: ThreadPoolExecutor
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +60,7 @@ def running_cloud(
     folder = tmp_path_factory.mktemp("cloud")
     postgres_server.create_database("cloud")
     with ExitStack() as stack:
+        hands = stack.enter_context(ThreadPoolExecutor(3))
         pubsub, firestore, database = (
             stack.enter_context(Gate(port))
             for port in (pubsub_server.port, firestore_server.port, postgres_server.cluster.port)
@@ -67,6 +71,8 @@ def running_cloud(
             var_dir=folder / "var",
             triton_url=triton_server.grpc_url,
             settings=QUICK,
+            # Ten jobs at once are enough for a model server that has two cores or fewer.
+            concurrency=2,
             addresses=Addresses(
                 pubsub=pubsub.host,
                 firestore=firestore.host,
@@ -77,7 +83,7 @@ def running_cloud(
             ),
         )
         stack.enter_context(site)
-        yield Cloud(site, pubsub, firestore, database, storage, triton_server, firestore_server.host)
+        yield Cloud(site, pubsub, firestore, database, storage, triton_server, firestore_server.host, hands)
 
 
 @pytest.fixture

@@ -72,7 +72,13 @@ class CloudSite(RunningSite):
         self.webhooks_port = free_port()
         self.webhooks_url = f"http://127.0.0.1:{self.webhooks_port}"
         self.push_token = "told to the emulator and to nobody else"
-        programs = cloud_programs(ROOT, port=self.port, webhooks_port=self.webhooks_port, run_dir=self.var_dir)
+        programs = cloud_programs(
+            ROOT,
+            port=self.port,
+            webhooks_port=self.webhooks_port,
+            run_dir=self.var_dir,
+            worker_jobs=self.concurrency,
+        )
         self._programs = {program.name: program for program in programs}
 
     def start_all(self) -> None:
@@ -104,6 +110,11 @@ class CloudSite(RunningSite):
         self._alive(name).unlink(missing_ok=True)
         told = {"DATABASE_URL": NO_DATABASE} if name in WORKERS.values() else {}
         self._start(name, list(program.command), **{**program.environment, **told})
+
+    def start_second(self, worker: str) -> None:
+        """Start one more worker of this kind, named "second" to us, and without its liveness file."""
+        program = self._programs[worker]
+        self._start("second", list(program.command), IMAGEN_SERVICE="worker", DATABASE_URL=NO_DATABASE)
 
     def restart(self, name: str) -> None:
         """kill -9, and start it again at once."""

@@ -55,17 +55,19 @@ def site_programs(root: Path, *, port: int) -> list[Program]:
     return [Program("web", _uvicorn(root, port)), Program("worker", worker), Program("sweep", _sweep(root))]
 
 
-def cloud_programs(root: Path, *, port: int, webhooks_port: int, run_dir: Path) -> list[Program]:
+def cloud_programs(
+    root: Path, *, port: int, webhooks_port: int, run_dir: Path, worker_jobs: int = CLOUD_WORKER_JOBS
+) -> list[Program]:
     """
     Return the cloud's services: web, webhooks, a worker for each operation, and the sweep in place of Cloud Scheduler.
 
-    run_dir: where the workers say that they are well.
+    run_dir: where the workers say that they are well. worker_jobs: what each of them does at once.
     """
     webhooks = Program("webhooks", _uvicorn(root, webhooks_port), {"IMAGEN_SERVICE": "webhooks"})
     workers = [
         Program(
             operation.worker,
-            _celery(root, operation.worker, jobs=CLOUD_WORKER_JOBS, queue=operation.topic),
+            _celery(root, operation.worker, jobs=worker_jobs, queue=operation.topic),
             {"IMAGEN_SERVICE": "worker", "LIVENESS_FILE": str(run_dir / f"{operation.worker}.alive")},
         )
         for operation in OPERATIONS.values()
