@@ -25,7 +25,9 @@ def _keep_our_logging(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery
 def _let_be_watched(**_signal: Any) -> None:  # noqa: ANN401 - whatever Celery sends
     from django.conf import settings
 
+    # Now, and not in the first job's time: what a job needs takes a second to import.
     from imagen_site import metrics
+    from jobs import adapters  # noqa: F401
 
     metrics.serve(settings.IMAGEN)
     if settings.IMAGEN.tracing:
