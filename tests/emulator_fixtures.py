@@ -5,6 +5,7 @@ Such tests are marked `emulator` and `xdist_group("emulators")`: in one worker o
 Nothing is put into the environment: clients are told the addresses.
 """
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,17 @@ class Emulator:
             )
         if not wait_until_answers(self.port, seconds=START_SECONDS, going=lambda: self.runs):
             pytest.fail(f"{self._command[0]} did not start: {self._log.read_text()[-3000:]}")
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open, nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it at once, as a power cut would; what it held in memory is gone."""
