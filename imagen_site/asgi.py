@@ -66,6 +66,10 @@ if settings.IMAGEN.tracing:
 
     telemetry.start("webhooks" if settings.IMAGEN.service == "webhooks" else "web")
 
+if settings.IMAGEN.cloud is not None:
+    # Now, and not in the first person's time: Google's libraries take a second to import.
+    adapters.job_service()
+
 
 def _websockets() -> Asgi:
     if settings.IMAGEN.service == "webhooks":
