@@ -221,15 +221,21 @@ class JobService:
         What fails here the sweep repairs, and within seconds: it takes a job without a state for one never announced.
         """
         try:
-            self.states.create(first_state(job))
             try:
-                self.queue.publish(job_id=job.id, operation=job.operation)
-            except Unavailable:
-                self.states.delete([job.id])
-                raise
+                self.states.create(first_state(job))
+            finally:
+                # Without an answer too: the state may be there, and a queued job without a message waits for minutes.
+                self._publish(job)
             self.states.raise_feed(job.owner)
         except Unavailable as error:
             log.warning("announce_postponed", job_id=str(job.id), error=str(error))
+
+    def _publish(self, job: Job) -> None:
+        try:
+            self.queue.publish(job_id=job.id, operation=job.operation)
+        except Unavailable:
+            self.states.delete([job.id])
+            raise
 
     def cancel(self, job: Job, *, now: datetime) -> None:
         """

@@ -29,6 +29,7 @@ from jobs.tests.conftest import NOW, World, png
 
 if TYPE_CHECKING:
     from accounts.models import Account, User
+    from jobs.states import JobState
 
 
 def nothing_is_left(world: World, account: Account) -> bool:
@@ -97,6 +98,22 @@ class TestSubmit:
             world.submit(rich)
 
         assert nothing_is_left(world, rich)
+
+    def test_queues_the_job_although_the_store_did_not_say_that_it_has_its_state(
+        self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = world.states.create
+
+        def lose_the_answer(state: JobState) -> bool:
+            create(state)
+            raise Unavailable("The answer was lost.")
+
+        monkeypatch.setattr(world.states, "create", lose_the_answer)
+
+        job = world.submit(rich)
+
+        assert world.queue.published == [(job.id, "upscale")]
+        assert world.state(job).status is JobStatus.QUEUED
 
     def test_accepts_the_job_although_the_queue_is_away(
         self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
