@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,9 +21,10 @@ from jobs.states import JobStatus, Stage
 from jobs.tests.conftest import INFO, NOW, World, png
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from accounts.models import Account
+    from jobs.states import JobState
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 5.0) -> None:
@@ -311,6 +313,24 @@ class TestAPhotoThatKillsTheModelServer:
 
 
 class TestProgress:
+    def test_is_written_once_for_all_that_was_said_since_the_last_write(
+        self, world: World, rich: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job, written, write = world.submit(rich), [], world.states.write
+        world.client.will(Script(progress=[Progress(step / 1000) for step in range(1000)], image=b"r", info=INFO))
+        # No interval goes by while the model works: what is left is what no job can do without.
+        terms = replace(world.runner.terms, write_every=timedelta(seconds=60))
+
+        def note(state: JobState, *, expected: Hashable) -> Hashable:
+            written.append((state.status, state.attempt))
+            return write(state, expected=expected)
+
+        monkeypatch.setattr(world.states, "write", note)
+
+        world.with_runner(terms=terms).run(job.id)
+
+        assert written == [(JobStatus.PROCESSING, 1), (JobStatus.COMPLETED, 1)]
+
     def test_is_written_while_the_model_works_and_never_falls(self, world: World, rich: Account) -> None:
         job = world.submit(rich)
         gate = threading.Event()
