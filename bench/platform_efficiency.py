@@ -75,11 +75,11 @@ def through_the_site(site: RunningSite, image: bytes) -> float:
     return seconds
 
 
-def overhead(site: RunningSite, image: bytes) -> list[float]:
+def overhead(site: RunningSite, image: bytes, *, jobs: int = ALONE) -> list[float]:
     """Return each job's milliseconds, one after another, from accepted to seen completed, minus the Triton call."""
     added = []
     with connect(_socket(site), additional_headers={"X-API-Key": site.api_key}) as socket:
-        for _ in range(ALONE):
+        for _ in range(jobs):
             job_id = site.submit("upscale", image)["job_id"]
             accepted = time.perf_counter()
             while True:

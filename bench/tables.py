@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import subprocess
@@ -11,6 +12,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Load:
+    """What else the machine does while a table is made: its load average at the beginning and at the end."""
+
+    def __init__(self) -> None:
+        self._first = os.getloadavg()[0]
+
+    def __str__(self) -> str:
+        return f"load {self._first:.1f} at the beginning and {os.getloadavg()[0]:.1f} at the end"
 
 
 def machine() -> str:

@@ -9,40 +9,21 @@ one by one pays for each, and a batch once.
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import suppress
 from uuid import uuid4
 
 from celery import Celery
 from kombu import Connection, Consumer, Queue
 
-from bench.tables import machine, table
-from imagen_site.local.emulators import COMMANDS, wait_until_answers
+from bench.cloud.emulators import emulators
+from bench.tables import Load, machine, table
 from imagen_site.queues import task_queues
 from jobs.operations import OPERATIONS
 from jobs.queue import CeleryJobQueue
-from tests.running_site import free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ONE_BY_ONE, BATCHED, ROUNDS, THREADS = 200, 2000, 5, 4
-
-
-@contextmanager
-def pubsub_emulator() -> Iterator[str]:
-    """Run an emulator; yield its "host:port"."""
-    port = free_port()
-    with tempfile.TemporaryFile() as log, subprocess.Popen(COMMANDS["pubsub"](port), stdout=log, stderr=log) as server:
-        try:
-            assert wait_until_answers(port, seconds=60, going=lambda: server.poll() is None)
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.terminate()
 
 
 def celery_app(emulator_host: str) -> Celery:
@@ -95,7 +76,8 @@ def _rates(values: list[float]) -> str:
 
 
 def main() -> None:
-    with pubsub_emulator() as host, celery_app(host) as app:
+    load = Load()
+    with emulators("pubsub") as hosts, celery_app(hosts["PUBSUB_EMULATOR_HOST"]) as app:
         queue = CeleryJobQueue(app)
         published_a_second(queue, 20, batched=False)
         drained_a_second(app, 20)
@@ -111,7 +93,7 @@ def main() -> None:
         (f"confirmed publishes a second, {BATCHED} in a batch", _rates(batched), "≥ 500"),
         (f"messages drained a second, {THREADS} in hand", _rates(drained), ""),
     ]
-    print(f"{machine()}\n")
+    print(f"{machine()}, {load}\n")
     print(table("Queue in the cloud, on the emulator", rows))
 
 
