@@ -174,6 +174,7 @@ class TestALocalRun:
         assert "make run PORT=" in done.stderr
 
 
+@pytest.mark.long
 class TestTheCloudsPathOnOneMachine:
     def test_runs_a_job_through_every_service_and_leaves_nothing_behind(self, cloud_run: LocalRun) -> None:
         cloud_run.wait_until_ready()
