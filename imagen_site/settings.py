@@ -43,7 +43,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     *(["imagen_site.telemetry.SpanMiddleware"] if IMAGEN.tracing else []),
     "imagen_site.trace_middleware.TraceMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "imagen_site.request_log.RequestLogMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 
 from jobs import queries
@@ -75,3 +76,16 @@ class TestWhileTheDatabaseIsAway:
         assert (answer.status_code, answer["Retry-After"]) == (503, "5")
         assert "The database does not answer" in answer.content.decode()
         assert "10.0.0.5" not in answer.content.decode()
+
+    def test_a_page_says_so_although_its_log_would_name_who_asked(
+        self, browser: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_store: SessionStore) -> None:
+            raise OperationalError("could not connect to server at 10.0.0.5")
+
+        monkeypatch.setattr(SessionStore, "_get_session_from_db", away)
+
+        answer = browser.get("/jobs/")
+
+        assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+        assert "The database does not answer" in answer.content.decode()
