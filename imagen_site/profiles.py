@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imagen_site.config import Cloud, Config
+
+# By default a request waits two minutes for a server that says nothing, and for a connection that has gone even longer.
+_POSTGRES_PATIENCE: Mapping[str, int] = {"connect_timeout": 5, "tcp_user_timeout": 15_000}
 
 
 def urlconf(config: Config) -> str:
@@ -14,6 +19,9 @@ def urlconf(config: Config) -> str:
 
 def database(config: Config) -> dict[str, Any]:
     """Return Django's database, without a connection that outlives its request."""
+    if config.database["ENGINE"] == "django.db.backends.postgresql":
+        options: Mapping[str, object] = config.database.get("OPTIONS", {})  # type: ignore[assignment]
+        return {**config.database, "CONN_MAX_AGE": 0, "OPTIONS": {**_POSTGRES_PATIENCE, **options}}
     if config.database["ENGINE"] != "django.db.backends.sqlite3":
         return {**config.database, "CONN_MAX_AGE": 0}
     return {

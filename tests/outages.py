@@ -52,8 +52,16 @@ TRITON_IS_SILENT = Outage("triton-silent", lambda cloud: cloud.triton.pause(), l
 SQL_REFUSES = Outage(
     "sql", lambda cloud: cloud.database.shut(), lambda cloud: cloud.database.open(), submit=503, read=503, page=503
 )
+SQL_IS_SILENT = Outage(
+    "sql-silent",
+    lambda cloud: cloud.database.hold(),
+    lambda cloud: cloud.database.open(),
+    submit=503,
+    read=503,
+    page=503,
+)
 REFUSALS = (PUBSUB_REFUSES, FIRESTORE_REFUSES, STORAGE_REFUSES, TRITON_REFUSES, SQL_REFUSES)
-SILENCES = (PUBSUB_IS_SILENT, FIRESTORE_IS_SILENT, STORAGE_IS_SILENT, TRITON_IS_SILENT)
+SILENCES = (PUBSUB_IS_SILENT, FIRESTORE_IS_SILENT, STORAGE_IS_SILENT, TRITON_IS_SILENT, SQL_IS_SILENT)
 
 
 @contextmanager
