@@ -118,7 +118,8 @@ class RunningSite:
 
     def start_web(self) -> None:
         command = [_tool("uvicorn"), "imagen_site.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)]
-        self._start("web", [*command, "--no-access-log", "--ws-max-size", "65536"])
+        sockets = ["--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
+        self._start("web", [*command, "--no-access-log", *sockets])
         wait_until(self._answers, seconds=30, what="the start of the site")
 
     def start_webhooks(self, port: int) -> None:
@@ -179,10 +180,10 @@ class RunningSite:
         """Run a management command; returns what it printed."""
         return self._run(["manage.py", *arguments])
 
-    def python(self, code: str, *arguments: str) -> str:
+    def python(self, code: str, *arguments: str, seconds: float = 60) -> str:
         """Run Python inside the site's settings; returns what it printed."""
         start = "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'imagen_site.settings'; django.setup()\n"
-        return self._run(["-c", start + code, *arguments])
+        return self._run(["-c", start + code, *arguments], seconds=seconds)
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
         """Call the API with the account's key; returns the status and the JSON answer."""
@@ -253,7 +254,7 @@ class RunningSite:
                 start_new_session=True,
             )
 
-    def _run(self, arguments: list[str]) -> str:
+    def _run(self, arguments: list[str], *, seconds: float = 60) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -261,7 +262,7 @@ class RunningSite:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=seconds,
         )
         if done.returncode:
             raise RuntimeError(f"{arguments} failed:\n{done.stderr[-3000:]}")

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from django.db import transaction
 from django.utils import timezone
 
 from jobs import adapters
@@ -29,44 +30,34 @@ LEASE = timedelta(hours=1)
 
 
 def make(count: int) -> list[str]:
-    """Make so many jobs, as the one that is there, and return their ids."""
+    """Make so many jobs, as the one that is there, each held by a worker, and return their ids."""
     job = Job.objects.first()
     assert job is not None
     made = []
-    for _ in range(count):
-        job.id, job.requested_at = uuid4(), timezone.now()
-        job.save(force_insert=True)
-        adapters.state_store().create(first_state(job))
-        made.append(str(job.id))
+    with transaction.atomic():
+        for _ in range(count):
+            job.id, job.requested_at = uuid4(), timezone.now()
+            job.save(force_insert=True)
+            held = first_state(job).claim(now=timezone.now(), lease=LEASE, max_attempts=1)
+            adapters.state_store().create(held)
+            made.append(str(job.id))
     return made
 
 
 def move(job_ids: Sequence[str], *, writes: int, a_second: float) -> list[tuple[str, int, float, float]]:
-    """
-    Claim what is not claimed; then report progress of one job after another, evenly in time.
-
-    Returns each report's job, version, begin and end.
-    """
+    """Report progress of one job after another, evenly in time; return each report's job, version, begin and end."""
     store, moved = adapters.state_store(), []
-    held = [_hold(UUID(job_id)) for job_id in job_ids]
+    held: dict[str, tuple[JobState, Hashable]] = {}
     start = time.perf_counter()
     for number in range(writes):
         time.sleep(max(0.0, start + number / a_second - time.perf_counter()))
-        state, expected = held[number % len(held)]
+        job_id = job_ids[number % len(job_ids)]
+        state, expected = held.get(job_id) or store.read(UUID(job_id))
         state = state.report(now=timezone.now(), lease=LEASE, stage=Stage.INFERRING, fraction=number / writes)
         began = time.perf_counter()
-        held[number % len(held)] = state, store.write(state, expected=expected)
-        moved.append((str(state.job_id), state.version, began, time.perf_counter()))
+        held[job_id] = state, store.write(state, expected=expected)
+        moved.append((job_id, state.version, began, time.perf_counter()))
     return moved
-
-
-def _hold(job_id: UUID) -> tuple[JobState, Hashable]:
-    store = adapters.state_store()
-    state, version = store.read(job_id)
-    if state.attempt:
-        return state, version
-    claimed = state.claim(now=timezone.now(), lease=LEASE, max_attempts=5)
-    return claimed, store.write(claimed, expected=version)
 
 
 def main() -> None:

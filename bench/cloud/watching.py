@@ -15,6 +15,7 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SOCKETS, MANY, ROUNDS = 100, 1000, 3
 # Of a hundred jobs: each five times a second in all, and each once a second, the most that workers write.
 RATES, SECONDS = (20, 100), 15
-_SETTLE_SECONDS = 10
+_SETTLE_SECONDS = 60
 _MOVES = "from bench.cloud.moves import main; main()"
 
 
@@ -50,8 +51,9 @@ class Pages:
         async def open_one(job_id: str) -> None:
             address = f"ws://127.0.0.1:{self.site.port}/ws/jobs/{job_id}/"
             key = {"X-API-Key": self.site.api_key}
+            page = connect(address, additional_headers=key, open_timeout=60, ping_interval=None)
             async with few:
-                socket = await sockets.enter_async_context(connect(address, additional_headers=key, open_timeout=60))
+                socket = await sockets.enter_async_context(page)
                 self._note(job_id, await asyncio.wait_for(socket.recv(), 60))
             self._readers.append(asyncio.create_task(self._read(job_id, socket)))
 
@@ -87,7 +89,7 @@ class Delays:
 async def delays(pages: Pages, job_ids: Sequence[str], *, a_second: int) -> Delays:
     """Write for some seconds, wait until every page has seen the last write, and return how long each took."""
     arguments = (_MOVES, "move", ",".join(job_ids), str(a_second * SECONDS), str(a_second))
-    moved = json.loads(await asyncio.to_thread(pages.site.python, *arguments))
+    moved = json.loads(await asyncio.to_thread(partial(pages.site.python, *arguments, seconds=300)))
     newest = {job_id: version for job_id, version, _, _ in moved}
     end = time.perf_counter() + _SETTLE_SECONDS
     while any(pages.when(job_id, version) is None for job_id, version in newest.items()):
@@ -143,7 +145,7 @@ def _threads(pid: int) -> int:
 def _prepared(site: RunningSite) -> list[str]:
     """Return the ids of jobs that no worker takes."""
     site.submit("background/remove", jpeg(kilobytes=100))
-    made: list[str] = json.loads(site.python(_MOVES, "make", str(MANY)))
+    made: list[str] = json.loads(site.python(_MOVES, "make", str(MANY), seconds=300))
     return made
 
 
