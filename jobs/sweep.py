@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jobs import metrics, trace
-from jobs.errors import JobError, Superseded
+from jobs.errors import JobError, Superseded, Unavailable
 from jobs.models import Job
 from jobs.operations import OPERATIONS
 from jobs.runner import exhausted
@@ -135,10 +135,16 @@ class Sweeper:
         return state.status is JobStatus.QUEUED and long_ago
 
     def _publish(self, job: Job, *, now: datetime) -> SweepReport:
-        self.service.states.create(first_state(job))
+        created = self.service.states.create(first_state(job))
         # The request's own trace ended long ago; the job's id joins the two.
         with trace.begun():
-            self.service.queue.publish(job_id=job.id, operation=job.operation)
+            try:
+                self.service.queue.publish(job_id=job.id, operation=job.operation)
+            except Unavailable:
+                if created:
+                    # Without a state the next sweep announces it again; with one it would wait for a message's time.
+                    self.service.states.delete([job.id])
+                raise
             log.info("job_republished", job_id=str(job.id))
         Job.objects.filter(id=job.id).update(republished_at=now)
         self.service.states.raise_feed(job.owner)

@@ -69,7 +69,7 @@ class Options:
     max_lease_seconds: float = 3600.0
     pull_seconds: float = 1.0
     publish_seconds: float = 5.0
-    ack_seconds: int = 600
+    ack_seconds: int = 60
 
     @classmethod
     def parse(cls, given: Mapping[str, Any] | None) -> "Options":

@@ -54,7 +54,8 @@ def storage_command(port: int, *, folder: Path | None = None) -> tuple[str, ...]
     Without a folder they are in memory and gone with it. Raises EmulatorMissing.
     """
     kept = ("-backend", "filesystem", "-filesystem-root", str(folder)) if folder else ("-backend", "memory")
-    listen = ("-scheme", "http", "-host", "127.0.0.1", "-port", str(port))
+    # At its usual level it writes every address to its log, signatures and all.
+    listen = ("-log-level", "warn", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port))
     known_as = ("-external-url", f"http://127.0.0.1:{port}", "-public-host", f"127.0.0.1:{port}")
     return (str(_storage_binary()), *listen, *known_as, *kept)
 

@@ -115,7 +115,7 @@ class TestTopics:
         made = cloud.subscription(f"{NAME}-sub")
 
         assert cloud.topics() == ["dead-letter-jobs", NAME]
-        assert made.ack_deadline_seconds == 600
+        assert made.ack_deadline_seconds == 60
         assert not made.expiration_policy.ttl
         assert made.dead_letter_policy.max_delivery_attempts == 100
         assert made.dead_letter_policy.dead_letter_topic.endswith("/dead-letter-jobs")

@@ -67,6 +67,24 @@ class TestSweep:
         assert world.queue.published == [(job.id, "upscale")]
         assert world.runner.run(job.id).value == "ended"
 
+    def test_announces_it_again_at_once_when_the_queue_was_away_at_the_first_try(
+        self, world: World, rich: Account, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = world.submit(rich)
+        world.states.delete([job.id])
+        world.queue.published.clear()
+
+        def away(**_job: Any) -> None:
+            raise Unavailable("away")
+
+        with monkeypatch.context() as outage:
+            outage.setattr(world.queue, "publish", away)
+            during = sweeper.sweep(now=world.clock.pass_(seconds=30))
+        after = sweeper.sweep(now=world.clock.pass_(seconds=5))
+
+        assert (during, after) == (SweepReport(failed=1), SweepReport(announced=1))
+        assert world.queue.published == [(job.id, "upscale")]
+
     def test_does_not_disturb_a_request_that_is_still_announcing(
         self, world: World, rich: Account, sweeper: Sweeper
     ) -> None:
