@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID, uuid4
 
@@ -193,8 +194,9 @@ def _promise(upload: DirectUpload) -> Promise:
 def _check_room(account: Account, limit: int, *, now: datetime) -> None:
     # Several at once may all see room: it bounds what lies about unused, not what is paid.
     waiting = DirectUpload.objects.filter(account=account, used_by=None, expires_at__gt=now)
-    if waiting[:limit].count() >= limit:
-        raise TooManyUploads(limit)
+    expire = list(waiting.order_by("expires_at").values_list("expires_at", flat=True)[:limit])
+    if len(expire) >= limit:
+        raise TooManyUploads(limit, retry_after=ceil((expire[0] - now).total_seconds()))
 
 
 def _upload_id(given: object) -> UUID:

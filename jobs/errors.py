@@ -219,13 +219,13 @@ class TooManyJobs(OverQuota):
 
 class TooManyUploads(OverQuota):
     code = "too_many_uploads"
-    retry_after = 60
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, retry_after: int) -> None:
         super().__init__(
             f"This account has {limit:,} uploads that were not used yet, and may have no more. "
-            "Submit jobs with them, or wait until they expire."
+            f"Submit jobs with them, or wait: the first expires in {retry_after:,} seconds."
         )
+        self.retry_after = retry_after
 
 
 class TooManySubmits(OverQuota):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -78,12 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_setpriv()
         refuse_taken(asked.port, asked.triton)
-        return _run_cloud(asked, environment) if asked.profile == "emulators" else _run_local(asked, environment)
+        code = _run_cloud(asked, environment) if asked.profile == "emulators" else _run_local(asked, environment)
     except (CannotRun, EmulatorMissing, config.ConfigError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
+    if not code:
+        say("stopped.")
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,6 +156,7 @@ def _run_cloud(asked: Asked, environment: dict[str, str]) -> int:
         _refuse_taken("CLOUD_PORT", number, who=who, first=asked.cloud.pubsub)
     if stand_ins.without_postgres:
         say(stand_ins.without_postgres)
+    _write_environment(var_dir / "environment", environment, [*stand_ins.environment(), "IMAGEN_PROFILE"])
     with _running(stand_ins, environment, var_dir):
         _manage("topics and bucket", ["prepare_emulators", f"http://127.0.0.1:{asked.cloud.webhooks}"], environment)
         _prepare(environment)
@@ -159,6 +164,15 @@ def _run_cloud(asked: Asked, environment: dict[str, str]) -> int:
             config.ROOT, port=asked.port, webhooks_port=asked.cloud.webhooks, run_dir=settings.var_dir
         )
         return _serve(settings, environment, asked, programs)
+
+
+def _write_environment(path: Path, environment: Mapping[str, str], names: Sequence[str]) -> None:
+    """Write what an operator's command must be told beside, for a shell to read; it holds the token of pushes."""
+    named = [*names, "IMAGEN_VAR_DIR", "SITE_URL", "TRITON_URL"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.writelines(f"export {name}={shlex.quote(environment[name])}\n" for name in named)
 
 
 @contextmanager

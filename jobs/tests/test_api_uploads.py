@@ -75,7 +75,8 @@ class TestAskingForAnUpload:
         answer = api.post(UPLOADS, BEACH, format="json")
 
         refused(answer, 429, "too_many_uploads")
-        assert answer["Retry-After"] == "60"
+        # When the first of them expires.
+        assert 3500 < int(answer["Retry-After"]) <= 3600
 
 
 class TestSubmittingAnUpload:

@@ -111,3 +111,19 @@ class TestAClosedTerminal:
         os.close(theirs)
 
         assert (before, after) == (False, True)
+
+
+class TestTheEnvironmentFile:
+    def test_tells_a_shell_what_was_told_to_the_programs_and_nobody_else(self, tmp_path: Path) -> None:
+        told = {"IMAGEN_VAR_DIR": "/a b", "SITE_URL": "http://x", "TRITON_URL": "h:1", "PUSH_TOKEN": "it's"}
+
+        run._write_environment(tmp_path / "environment", told, ["PUSH_TOKEN"])
+
+        shown = subprocess.run(
+            ["bash", "-c", '. "$0" && echo "$PUSH_TOKEN $IMAGEN_VAR_DIR"', tmp_path / "environment"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert shown.stdout == "it's /a b\n"
+        assert (tmp_path / "environment").stat().st_mode & 0o777 == 0o600
