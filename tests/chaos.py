@@ -53,6 +53,8 @@ class Plan:
     webhooks_every: float = 10.0
     triton_every: float = 60.0
     triton_times: int = 100
+    # Of the sweep: a job that waits longer for its worker gets another message, and the longer the queue, the more do.
+    republish_seconds: int = 60
 
 
 @dataclass
@@ -134,6 +136,8 @@ def run(cloud: Cloud, witness: Witness, plan: Plan) -> Outcome:
     draw = random.Random(plan.seed)  # noqa: S311 - no secret
     job_ids: list[str] = []
     say(f"seed {plan.seed}, {plan.jobs} jobs")
+    cloud.site.stop_process("sweep")
+    cloud.site.start("sweep", JOB_REPUBLISH_SECONDS=str(plan.republish_seconds))
     with Storm(cloud, plan) as storm:
         reporter = _Reporter(witness, storm, job_ids)
 
@@ -157,6 +161,7 @@ def run(cloud: Cloud, witness: Witness, plan: Plan) -> Outcome:
     )
     seconds = time.monotonic() - began
     say(f"all ended and settled after {seconds:.0f} s; killed {dict(storm.killed)}")
+    say(f"the witness's stream broke {witness.breaks} times")
     return Outcome({job_id: witness.states(job_id) for job_id in job_ids}, storm.killed, seconds)
 
 

@@ -104,12 +104,12 @@ class CloudSite(RunningSite):
         super().prepare()
         self.manage("prepare_emulators", self.webhooks_url)
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, **environment: str) -> None:
         program = self._programs[name]
         # A kill leaves it behind, and then it says nothing of the next one.
         self._alive(name).unlink(missing_ok=True)
         told = {"DATABASE_URL": NO_DATABASE} if name in WORKERS.values() else {}
-        self._start(name, list(program.command), **{**program.environment, **told})
+        self._start(name, list(program.command), **{**program.environment, **told, **environment})
 
     def start_second(self, worker: str) -> None:
         """Start one more worker of this kind, named "second" to us, and without its liveness file."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
+from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.firestore_v1.types import ListenRequest, Target
 
 from jobs.state_store.firestore_documents import state_of
@@ -20,10 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
+    from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
+
     from jobs.state_store.firestore_channel import FirestoreDatabase
     from jobs.states import JobState
 
-_FIRST_TARGET = 2
+_PAUSE_SECONDS = 0.1
 
 
 class Witness:
@@ -34,8 +39,10 @@ class Witness:
         # In the order in which they came; a state that the stream repeats is noted once.
         self._seen: defaultdict[UUID, list[JobState]] = defaultdict(list)
         self._requests: asyncio.Queue[ListenRequest] = asyncio.Queue()
-        self._targets = _FIRST_TARGET
-        self._broken: BaseException | None = None
+        self._targets: list[ListenRequest] = []
+        self._numbers = count(1)
+        # How often the stream broke and was begun again; what was written in between was not seen.
+        self.breaks = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
 
@@ -52,15 +59,16 @@ class Witness:
     def watch(self, job_id: str) -> None:
         """Report this job from its present state on."""
         document = self._database.name.job(job_id)
-        target = Target(target_id=self._targets, documents=Target.DocumentsTarget(documents=[document]))
-        self._targets += 1
+        target = Target(target_id=next(self._numbers), documents=Target.DocumentsTarget(documents=[document]))
         request = ListenRequest(database=str(self._database.name), add_target=target)
-        self._loop.call_soon_threadsafe(self._requests.put_nowait, request)
+        self._loop.call_soon_threadsafe(self._add, request)
+
+    def _add(self, request: ListenRequest) -> None:
+        self._targets.append(request)
+        self._requests.put_nowait(request)
 
     def states(self, job_id: str) -> list[JobState]:
-        """Return what was seen of a job; raises what broke the stream, since nothing is proven then."""
-        if self._broken is not None:
-            raise self._broken
+        """Return what was seen of a job."""
         return list(self._seen[UUID(job_id)])
 
     def newest(self) -> dict[str, JobState]:
@@ -68,32 +76,39 @@ class Witness:
 
     def _run(self) -> None:
         self._listening = self._loop.create_task(self._listen())
-        try:
+        with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._listening)
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:  # noqa: BLE001 - told to whoever asks
-            self._broken = error
-        finally:
-            # What gRPC still has to say to itself of the end.
-            self._loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(self._loop), return_exceptions=True))
-            self._loop.close()
+        # What gRPC still has to say to itself of the end.
+        self._loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(self._loop), return_exceptions=True))
+        self._loop.close()
 
     async def _listen(self) -> None:
-        client, requests = self._database.async_client(), self._asked()
+        client = self._database.async_client()
         try:
-            stream = await client.listen(
-                requests=requests, metadata=self._database.name.metadata, retry=None, timeout=3600
-            )
-            async for answer in stream:
-                self._note(answer)
+            while True:
+                with suppress(GoogleAPICallError):
+                    await self._listen_once(client)
+                self.breaks += 1
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             await client.transport.close()
-        raise ConnectionError("Firestore ended the witness's stream.")
 
-    async def _asked(self) -> AsyncIterator[ListenRequest]:
+    async def _listen_once(self, client: FirestoreAsyncClient) -> None:
+        requests = self._requests = asyncio.Queue()
+        for target in self._targets:
+            requests.put_nowait(target)
+        stream = await client.listen(
+            requests=self._asked(requests), metadata=self._database.name.metadata, retry=None, timeout=3600
+        )
+        async for answer in stream:
+            # gRPC's word for a message that it could not read: what it told is told again by a new stream.
+            if answer is None:
+                return
+            self._note(answer)
+
+    async def _asked(self, requests: asyncio.Queue[ListenRequest]) -> AsyncIterator[ListenRequest]:
         while True:
-            yield await self._requests.get()
+            yield await requests.get()
 
     def _note(self, answer: Any) -> None:
         if "document_change" in answer:
@@ -101,5 +116,3 @@ class Witness:
             states = self._seen[state.job_id]
             if not states or states[-1] != state:
                 states.append(state)
-        elif "document_delete" in answer or "document_remove" in answer:
-            raise LookupError("A state was deleted while it was watched.")

@@ -33,8 +33,17 @@ pytestmark = [
     pytest.mark.xdist_group("cloud"),
 ]
 
-SAMPLE = Plan(jobs=30, seed=4, seconds=150, storm_seconds=20, webhooks_every=6, triton_every=10, triton_times=1)
-WHOLE = Plan(jobs=300, seed=int(os.environ.get("CHAOS_SEED") or time.time()), seconds=480, storm_seconds=480)
+SAMPLE = Plan(
+    jobs=30,
+    seed=4,
+    seconds=150,
+    storm_seconds=20,
+    republish_seconds=15,
+    webhooks_every=6,
+    triton_every=10,
+    triton_times=1,
+)
+WHOLE = Plan(jobs=300, seed=int(os.environ.get("CHAOS_SEED") or time.time()), seconds=480, storm_seconds=240)
 
 
 @pytest.fixture
