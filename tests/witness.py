@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.cloud.firestore_v1.types import ListenRequest, Target
+from google.cloud.firestore_v1.types import Document, ListenRequest, Target
 
 from jobs.state_store.firestore_documents import state_of
 
@@ -36,8 +36,9 @@ class Witness:
 
     def __init__(self, database: FirestoreDatabase) -> None:
         self._database = database
-        # In the order in which they came; a state that the stream repeats is noted once.
-        self._seen: defaultdict[UUID, list[JobState]] = defaultdict(list)
+        # By the time of their commit. They may come in another order: the emulator answers a new target with the present
+        # state after a change that was made meanwhile.
+        self._seen: defaultdict[UUID, dict[int, JobState]] = defaultdict(dict)
         self._requests: asyncio.Queue[ListenRequest] = asyncio.Queue()
         self._targets: list[ListenRequest] = []
         self._numbers = count(1)
@@ -68,11 +69,12 @@ class Witness:
         self._requests.put_nowait(request)
 
     def states(self, job_id: str) -> list[JobState]:
-        """Return what was seen of a job."""
-        return list(self._seen[UUID(job_id)])
+        """Return what was seen of a job, in the order in which Firestore committed it."""
+        seen = self._seen[UUID(job_id)]
+        return [seen[time] for time in sorted(seen)]
 
     def newest(self) -> dict[str, JobState]:
-        return {str(job_id): states[-1] for job_id, states in list(self._seen.items()) if states}
+        return {str(job_id): seen[max(seen)] for job_id, seen in list(self._seen.items())}
 
     def _run(self) -> None:
         self._listening = self._loop.create_task(self._listen())
@@ -112,7 +114,6 @@ class Witness:
 
     def _note(self, answer: Any) -> None:
         if "document_change" in answer:
-            state = state_of(answer.document_change.document)
-            states = self._seen[state.job_id]
-            if not states or states[-1] != state:
-                states.append(state)
+            document = answer.document_change.document
+            state = state_of(document)
+            self._seen[state.job_id][Document.pb(document).update_time.ToNanoseconds()] = state
