@@ -3,6 +3,7 @@
 #   make run PROFILE=emulators   the same by the cloud's path: emulators, webhooks, a worker for each operation
 #   make test    run every test
 #   make test-long   and the whole of what that takes samples of
+#   make chaos   kill the cloud's services under three hundred jobs
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -66,7 +67,7 @@ types:
 # Kills the cloud's services under three hundred jobs; CHAOS_SEED=number repeats what chance decided.
 chaos:
 	@$(SET_UP) dev models-dev model-server test-programs
-	$(VENV)/python -m pytest -q -s -m long tests/flows/test_chaos.py
+	$(VENV)/python -m pytest -q -s -m chaos tests/flows/test_chaos.py
 
 bench:
 	@$(SET_UP) dev models-dev model-server

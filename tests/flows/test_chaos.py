@@ -89,7 +89,7 @@ class TestAStorm:
 
         check(cloud.site, outcome)
 
-    @pytest.mark.long
+    @pytest.mark.chaos
     @pytest.mark.timeout(900)
     def test_over_three_hundred_jobs_loses_doubles_and_bills_nothing(self, cloud: Cloud, witness: Witness) -> None:
         outcome = run(cloud, witness, WHOLE)
