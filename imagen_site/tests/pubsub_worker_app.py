@@ -28,7 +28,7 @@ app.conf.update(
 )
 
 
-@app.task(name="work", bind=True)
+@app.task(name="pubsub.work", bind=True)
 def work(self: object, *, number: int, seconds: float = 0.0) -> None:
     _write_down("start", number, self.request.delivery_attempt)  # type: ignore[attr-defined]
     time.sleep(seconds)

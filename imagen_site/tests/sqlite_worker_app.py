@@ -32,7 +32,7 @@ app.conf.update(
 )
 
 
-@app.task(name="work")
+@app.task(name="sqlite.work")
 def work(*, number: int, seconds: float = 0.0) -> None:
     _write_down("start", number)
     time.sleep(seconds)

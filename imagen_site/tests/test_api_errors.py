@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NEVER_ANSWERED = {
     jobs.errors.JobError: "the root, never raised",
     jobs.errors.BadUpload: "a branch, never raised",
+    jobs.errors.DirectUploadError: "a branch, never raised",
     jobs.errors.OverQuota: "a branch, never raised",
     jobs.errors.NotClaimable: "a branch, never raised",
     jobs.errors.JobBusy: "a worker drops the delivery",

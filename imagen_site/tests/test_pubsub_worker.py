@@ -49,7 +49,7 @@ class Workers:
         publisher.conf.broker_transport_options = self._cloud.options()
         with publisher, publisher.connection_for_write() as connection:
             for number in range(count):
-                publisher.send_task("work", kwargs={"number": number, "seconds": seconds}, connection=connection)
+                publisher.send_task("pubsub.work", kwargs={"number": number, "seconds": seconds}, connection=connection)
 
     def events(self, kind: str) -> list[int]:
         """The numbers of the tasks that started, or ended, in that order."""

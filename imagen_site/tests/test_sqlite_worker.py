@@ -62,7 +62,7 @@ class Workers:
     def publish(self, count: int, *, seconds: float = 0.0) -> None:
         with self._publisher() as publisher, publisher.connection_for_write() as connection:
             for number in range(count):
-                publisher.send_task("work", kwargs={"number": number, "seconds": seconds}, connection=connection)
+                publisher.send_task("sqlite.work", kwargs={"number": number, "seconds": seconds}, connection=connection)
 
     def publish_raw(self, payload: str) -> None:
         with closing(sqlite3.connect(self.path)) as db, db:
@@ -119,7 +119,7 @@ def task_payload(body: str, **headers: Any) -> str:
             "body": base64.b64encode(body.encode()).decode(),
             "content-type": "application/json",
             "content-encoding": "utf-8",
-            "headers": {"task": "work", "id": "7", **headers},
+            "headers": {"task": "sqlite.work", "id": "7", **headers},
             "properties": {"body_encoding": "base64", "delivery_info": {"exchange": QUEUE, "routing_key": QUEUE}},
         }
     )

@@ -96,7 +96,7 @@ class TestAJobOfTheCloud:
         site.start_thin_worker("upscale-jobs", IMAGEN_SERVICE="worker", LIVENESS_FILE=str(alive))
 
         job_id = str(site.submit("upscale", png(), filename="photo.png")["job_id"])
-        wait_until(lambda: site.events("webhooks", "job_settled"), seconds=60, what="the push that settles the job")
+        wait_until(lambda: site.events("webhooks", "push_taken"), seconds=60, what="the push that settles the job")
 
         (taken,) = site.events("webhooks", "push_taken")
         job = site.job(job_id)
