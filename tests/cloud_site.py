@@ -20,7 +20,7 @@ from jobs.operations import OPERATIONS
 from tests.running_site import ROOT, RunningSite, answers, free_port, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 # No server is there. A worker must not notice.
@@ -144,9 +144,13 @@ class CloudSite(RunningSite):
     def accounts(self, job_ids: list[str]) -> Accounts:
         return Accounts(**json.loads(self.python(_ACCOUNTS, json.dumps(job_ids))))
 
-    def watch_all(self, *, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield what a websocket says of the account's jobs; raises TimeoutError after so long a silence."""
-        address = f"ws://127.0.0.1:{self.port}/ws/jobs/"
+    def watch_all(self, *, shown: Iterable[str], seconds: float) -> Iterator[dict[str, Any]]:
+        """
+        Yield what a websocket says of the account's jobs; raises TimeoutError after so long a silence.
+
+        shown: jobs that it is to tell of although they may have ended before it came.
+        """
+        address = f"ws://127.0.0.1:{self.port}/ws/jobs/?shown={','.join(shown)}"
         with connect(address, additional_headers={"X-API-Key": self.api_key}) as socket:
             while True:
                 yield json.loads(socket.recv(timeout=seconds))

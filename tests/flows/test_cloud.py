@@ -38,7 +38,7 @@ def site(cloud: Cloud) -> CloudSite:
 def completed_on_the_socket(site: CloudSite, job_ids: set[str]) -> dict[str, dict[str, object]]:
     """Return what the account's websocket said of these jobs last, when all have ended."""
     ended: dict[str, dict[str, object]] = {}
-    for job in site.watch_all(seconds=150):
+    for job in site.watch_all(shown=job_ids, seconds=60):
         if job["job_id"] in job_ids and job["status"] == "completed":
             ended[job["job_id"]] = job
         if ended.keys() == job_ids:

@@ -79,7 +79,7 @@ class TestAWorkerThatIsKilled:
 
 class TestAWorkerThatStops:
     def test_hands_back_what_it_cannot_finish_within_twelve_seconds(self, site: RunningSite) -> None:
-        jobs = [str(site.submit("upscale", LONG)["job_id"]) for _ in range(6)]
+        jobs = [str(site.submit("upscale", LONG)["job_id"]) for _ in range(4)]
         wait_until(lambda: site.job(jobs[0])["progress"] > 5, seconds=60, what="the middle of the first job")
 
         seconds = site.stop_process("worker")
