@@ -10,6 +10,7 @@ ModelError
 ├── EngineUnavailable  engine_unavailable  its weights are not on the model volume, or are not the right ones
 ├── WeightsNotFetched  weights_not_fetched the model volume could not be filled
 ├── QualityGate        quality_gate        the engine ran, and what it made is not fit to hand out
+├── OutOfMemory        out_of_memory       the device has no room, even for the smallest piece of the work
 └── Cancelled          cancelled           the caller no longer wants the result
 """
 
@@ -58,6 +59,10 @@ class WeightsNotFetched(ModelError):
 
 class QualityGate(ModelError):
     code = "quality_gate"
+
+
+class OutOfMemory(ModelError):
+    code = "out_of_memory"
 
 
 class Cancelled(ModelError):

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from triton_models import images
-from triton_models.engines import OPERATIONS, Engine, Operation, Outcome, choose, load_engines, required_engines
+from triton_models.engines import (
+    OPERATIONS,
+    Engine,
+    Operation,
+    Outcome,
+    SharesPasses,
+    choose,
+    load_engines,
+    required_engines,
+)
 from triton_models.errors import ImageTooLarge, InvalidParameter, QualityGate
 from triton_models.parameters import Parameters, resolve
 from triton_models.progress import Watch
@@ -59,7 +68,8 @@ class Result:
     The encoded file, its format (png, jpeg, webp), its size in pixels, and a small JPEG of it.
 
     info, as JSON values: engine {name, version, weights_sha256}, input and output {format, width, height}, width,
-    height, format, seconds {decode, infer, encode}, checks, warnings, parameters.
+    height, format, seconds {decode, infer, encode, and the engine's own}, checks, warnings, parameters, device {kind,
+    name, precision}, batch_size (the most requests that shared a forward pass with it, itself included).
     """
 
     image: bytes
@@ -113,22 +123,26 @@ class Pipeline:
         header = images.inspect(request.image, self.limits)
         self._check_output_size(header, parameters)
         shares = self._shares(header, engine, parameters)
-        with seconds.of("decode"):
-            decoding = watch.part(0.0, shares.decoded)
-            picture = decoding.during(lambda: self._decode(request.image), expected_seconds=shares.decoding)
-        watch.report(shares.decoded, lambda: images.preview(picture))
-        with seconds.of("infer"):
-            inferring = watch.part(shares.decoded, shares.inferred)
-            # What the API promises of every engine, and no engine need be trusted with.
-            outcome = Outcome(picture) if parameters.strength == 0 else engine.run(picture, parameters, inferring)
-            self._gate(picture, outcome.picture, parameters)
+        with _announced(engine):
+            with seconds.of("decode"):
+                decoding = watch.part(0.0, shares.decoded)
+                picture = decoding.during(lambda: self._decode(request.image), expected_seconds=shares.decoding)
+            watch.report(shares.decoded, lambda: images.preview(picture))
+            with seconds.of("infer"):
+                inferring = watch.part(shares.decoded, shares.inferred)
+                # What the API promises of every engine, and no engine need be trusted with.
+                outcome = Outcome(picture) if parameters.strength == 0 else engine.run(picture, parameters, inferring)
+                self._gate(picture, outcome.picture, parameters)
         preview = images.preview(outcome.picture)
         watch.report(shares.inferred, lambda: preview)
         with seconds.of("encode"):
             encoding = watch.part(shares.inferred, 1.0)
             encoded = encoding.during(lambda: _encode(outcome, parameters), expected_seconds=shares.encoding)
         warnings = [*outcome.warnings, *_unused(parameters, self.operation, engine, unknown)]
-        info = _info(engine, header, outcome, encoded) | {"seconds": seconds.seconds, "warnings": warnings}
+        info = _info(engine, header, outcome, encoded) | {
+            "seconds": seconds.seconds | outcome.seconds,
+            "warnings": warnings,
+        }
         info["parameters"] = parameters.described(self.operation.accepts) | outcome.chosen
         watch.report(1.0)
         return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info, preview)
@@ -168,6 +182,10 @@ class Pipeline:
             raise QualityGate("The result is a single colour although the image is not; nothing was kept.")
 
 
+def _announced(engine: Engine) -> AbstractContextManager[None]:
+    return engine.batcher.announced() if isinstance(engine, SharesPasses) else nullcontext()
+
+
 def _asked_for(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None and value != ""}
 
@@ -205,6 +223,8 @@ def _info(engine: Engine, header: Header, outcome: Outcome, encoded: Encoded) ->
         "width": picture.width,
         "height": picture.height,
         "checks": outcome.checks,
+        "device": outcome.device.described(),
+        "batch_size": outcome.batch_size,
     }
 
 

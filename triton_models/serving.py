@@ -91,10 +91,10 @@ class PipelineModel:
     def _give_back(self, _: object) -> None:
         self._free_threads.release()
 
-    def _answer(self, request: Any, batch_size: int) -> None:  # noqa: ANN401 - Triton's class exists inside the server
+    def _answer(self, request: Any, handed_over: int) -> None:  # noqa: ANN401 - Triton's class exists inside the server
         sender = request.get_response_sender()
         try:
-            response = self._run(request, sender, batch_size)
+            response = self._run(request, sender, handed_over)
         except ModelError as error:
             response = _failure(error.code, str(error))
         except Exception as error:  # noqa: BLE001
@@ -104,7 +104,7 @@ class PipelineModel:
             response = _failure("internal", f"{type(error).__name__} in the model; its log says where.")
         sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
-    def _run(self, request: Any, sender: Any, batch_size: int) -> Any:  # noqa: ANN401 - as above
+    def _run(self, request: Any, sender: Any, handed_over: int) -> Any:  # noqa: ANN401 - as above
         def is_cancelled() -> bool:
             return self._stopping.is_set() or sender.is_cancelled()
 
@@ -113,7 +113,7 @@ class PipelineModel:
         report = _ProgressReport(sender)
         report(0.0, None)
         result = self._pipeline.run(unpack(request), on_progress=report, is_cancelled=is_cancelled)
-        return _success(result, batch_size)
+        return _success(result, handed_over)
 
 
 class _ProgressReport:
@@ -202,8 +202,8 @@ def _options(request: Any) -> dict[str, object]:  # noqa: ANN401 - as above
     return options
 
 
-def _success(result: Result, batch_size: int) -> Any:  # noqa: ANN401 - as above
-    info = json.dumps({**result.info, "batch_size": batch_size}, allow_nan=False)
+def _success(result: Result, handed_over: int) -> Any:  # noqa: ANN401 - as above
+    info = json.dumps({**result.info, "triton_batch": handed_over}, allow_nan=False)
     tensors = [_bytes_tensor("RESULT", result.image), pb_utils.Tensor("INFO", np.array([[info.encode()]], np.object_))]
     if result.preview:
         # Beside the result: as progress, it would come too soon behind another and never be sent.

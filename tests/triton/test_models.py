@@ -119,7 +119,7 @@ class TestBatch:
         results = list(threads.map(lambda request: infer(triton_client, request), requests))
 
         assert [photographs.opened(result.image).width for result in results] == [4 * width for width in widths]
-        assert max(result.info["batch_size"] for result in results) > 1
+        assert max(result.info["triton_batch"] for result in results) > 1
         assert int(triton.statistics("upscale")["execution_count"]) - executions < len(widths)
 
     def test_suffers_nothing_from_a_bad_request_in_it(
@@ -132,7 +132,7 @@ class TestBatch:
 
         errors = [call.exception() for call in calls]
         assert [type(error) for error in errors] == [type(None), InferenceRefused] * 2
-        assert max(call.result().info["batch_size"] for call in calls[::2]) > 1
+        assert max(call.result().info["triton_batch"] for call in calls[::2]) > 1
 
     def test_suffers_nothing_from_a_cancelled_request_in_it(
         self, triton_client: TritonInferenceClient, threads: ThreadPoolExecutor

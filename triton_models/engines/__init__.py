@@ -9,15 +9,18 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from triton_models import weights
+from triton_models.devices import CPU
 from triton_models.errors import EngineUnavailable, UnknownEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from triton_models.batching import Batcher
+    from triton_models.devices import Device
     from triton_models.images import Picture
     from triton_models.parameters import Parameters
     from triton_models.progress import Watch
@@ -32,7 +35,9 @@ class Outcome:
     What an engine made of a picture.
 
     checks: figures that tell how far to trust it, as JSON values. lossless: the picture is a mask or the like, which
-    a JPEG would spoil. chosen: parameters that were left open, with the values the engine took.
+    a JPEG would spoil. chosen: parameters that were left open, with the values the engine took. device: where it was
+    made. batch_size: the most requests, this one among them, that a forward pass was shared by. seconds: of the
+    engine's own stages, by name.
     """
 
     picture: Picture
@@ -40,6 +45,9 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     lossless: bool = False
     chosen: dict[str, object] = field(default_factory=dict)
+    device: Device = CPU
+    batch_size: int = 1
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -70,6 +78,14 @@ class Engine(Protocol):
 
         Raises Cancelled, QualityGate when what came out of the network is not fit for use.
         """
+
+
+@runtime_checkable
+class SharesPasses(Protocol):
+    """An engine whose requests share forward passes; the pipeline announces each to the batcher before decoding."""
+
+    @property
+    def batcher(self) -> Batcher[Any, Any]: ...
 
 
 @dataclass(frozen=True)

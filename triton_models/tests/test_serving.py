@@ -130,7 +130,7 @@ class TestPipelineModel:
 
         answer = requests[0].sender.answer
         assert answer["RESULT"].tobytes() == b"\x89PNG"
-        assert json.loads(answer["INFO"][0, 0]) == {"engine": "scripted", "batch_size": 2}
+        assert json.loads(answer["INFO"][0, 0]) == {"engine": "scripted", "triton_batch": 2}
 
     def test_says_that_it_has_begun(self, model: Any) -> None:
         request = request_with()

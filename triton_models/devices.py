@@ -1,0 +1,115 @@
+"""
+Where a main engine computes, and how precisely: chosen once, when the model server starts.
+
+Five model processes share one card. Their passes take turns, one process at a time, so that what a pass needs beside
+the weights is needed once and not five times (docs/model-server.md has the sum). Triton's own rate limiter cannot do
+this: it counts an execution as over when execute() returns, and ours returns while the work goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from triton_models.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """
+    kind: cpu or cuda. label: its name for people, such as Tesla T4. precision: of weights and passes.
+
+    There is no bf16: a T4 has no units for it and emulates it at a fraction of the speed.
+    """
+
+    kind: Literal["cpu", "cuda"] = "cpu"
+    precision: Precision = "fp32"
+    label: str = "CPU"
+    _turns: Turns | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def torch_name(self) -> str:
+        return "cpu" if self.kind == "cpu" else "cuda:0"
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Have the card alone, among all processes of the model server, for one pass; on a CPU nobody waits."""
+        if self._turns is None:
+            yield
+            return
+        with self._turns.take():
+            yield
+
+    def described(self) -> dict[str, object]:
+        """Return what a result says of where it was made, as JSON values."""
+        return {"kind": self.kind, "name": self.label, "precision": self.precision}
+
+
+CPU = Device()
+
+
+class Turns:
+    """A lock that the model processes share through a file; it is free as soon as whoever held it is dead."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # flock() knows open files, not threads.
+        self._mine = threading.Lock()
+        self._file: int | None = None
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        with self._mine:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def choose(environment: Mapping[str, str] = os.environ) -> Device:
+    """
+    Return the device of this process: IMAGEN_DEVICE (auto, cpu, cuda) and IMAGEN_PRECISION (auto, fp32, fp16).
+
+    auto is a card where torch finds one, else the processor; fp16 on a card, fp32 on a processor, where fp16 is
+    slower. Raises EngineUnavailable for other values, for a card that is not there, and for fp16 without one.
+    """
+    device = _one_of(environment, "IMAGEN_DEVICE", ("auto", "cpu", "cuda"))
+    precision = _one_of(environment, "IMAGEN_PRECISION", ("auto", "fp32", "fp16"))
+    card = None if device == "cpu" else _card()
+    if card is None:
+        if device == "cuda":
+            raise EngineUnavailable("IMAGEN_DEVICE asks for cuda, but torch finds no card here.")
+        if precision == "fp16":
+            raise EngineUnavailable("IMAGEN_PRECISION asks for fp16, which only a card computes well.")
+        return CPU
+    lock = Path(environment.get("IMAGEN_GPU_LOCK") or Path(tempfile.gettempdir()) / "imagen-gpu-0.lock")
+    return Device("cuda", "fp32" if precision == "fp32" else "fp16", card, Turns(lock))
+
+
+def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    asked = environment.get(name) or "auto"
+    if asked not in choices:
+        raise EngineUnavailable(f"{name} must be one of {', '.join(choices)}, not {asked!r}.")
+    return asked
+
+
+def _card() -> str | None:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return None
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None

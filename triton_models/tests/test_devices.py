@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from triton_models import devices
+from triton_models.errors import EngineUnavailable
+
+_HOLDER = """
+import sys, pathlib
+from triton_models.devices import Turns
+with Turns(pathlib.Path(sys.argv[1])).take():
+    print("mine", flush=True)
+    sys.stdin.read()
+"""
+
+
+class TestChoose:
+    def test_takes_the_processor_in_fp32_when_asked_for_it(self) -> None:
+        assert devices.choose({"IMAGEN_DEVICE": "cpu"}) == devices.CPU
+        assert devices.CPU.described() == {"kind": "cpu", "name": "CPU", "precision": "fp32"}
+
+    def test_takes_a_card_in_fp16_where_there_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(devices, "_card", lambda: "Tesla T4")
+
+        assert devices.choose({}).described() == {"kind": "cuda", "name": "Tesla T4", "precision": "fp16"}
+        assert devices.choose({"IMAGEN_PRECISION": "fp32"}).precision == "fp32"
+        assert devices.choose({"IMAGEN_DEVICE": "cpu"}).kind == "cpu"
+
+    @pytest.mark.parametrize(
+        ("name", "value", "sentence"),
+        [
+            ("IMAGEN_DEVICE", "gpu", "one of auto, cpu, cuda, not 'gpu'"),
+            ("IMAGEN_PRECISION", "bf16", "one of auto, fp32, fp16, not 'bf16'"),
+            ("IMAGEN_DEVICE", "cuda", "torch finds no card"),
+            ("IMAGEN_PRECISION", "fp16", "only a card"),
+        ],
+    )
+    def test_refuses_what_it_cannot_do(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+    ) -> None:
+        monkeypatch.setattr(devices, "_card", lambda: None)
+
+        with pytest.raises(EngineUnavailable, match=sentence):
+            devices.choose({name: value})
+
+
+class TestTurns:
+    def test_let_one_thread_in_at_a_time(self, tmp_path: Path) -> None:
+        turns, inside, most = devices.Turns(tmp_path / "lock"), [0], [0]
+
+        def work() -> None:
+            for _ in range(50):
+                with turns.take():
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                    inside[0] -= 1
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert most == [1]
+
+    def test_keep_another_process_out_and_are_free_when_it_is_killed(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", _HOLDER, str(tmp_path / "lock")]
+        holder = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(devices.__file__).parents[1]
+        )
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"mine\n"
+        entered = threading.Event()
+
+        def enter() -> None:
+            with devices.Turns(tmp_path / "lock").take():
+                entered.set()
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.3)
+        holder.kill()
+        holder.wait()
+        holder.stdin.close()
+        holder.stdout.close()
+
+        assert entered.wait(5)
+        thread.join()
