@@ -16,9 +16,8 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from triton_models import images, weights
+from triton_models import images, quality, weights
 from triton_models.engines import Outcome
-from triton_models.errors import QualityGate
 from triton_models.tiles import spans
 
 if TYPE_CHECKING:
@@ -102,8 +101,7 @@ class LightCutter:
         normal = (small / max(float(small.max()), 1.0) - _MEAN) / _DEVIATION
         answer = self.session.run([_first_output(self.session)], {_first_input(self.session): _batch_of_one(normal)})
         mask = np.asarray(answer[0], np.float32)[0, 0]
-        if not np.isfinite(mask).all():
-            raise QualityGate("The network's answer has values that are not finite.")
+        quality.require_finite(mask)
         return np.asarray(mask.clip(0.0, 1.0), np.float32)
 
 

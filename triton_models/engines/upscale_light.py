@@ -17,7 +17,7 @@ import ncnn
 import numpy as np
 from PIL import Image
 
-from triton_models import weights
+from triton_models import quality, weights
 from triton_models.canvas import Canvas
 from triton_models.engines import Outcome
 from triton_models.errors import EngineUnavailable, QualityGate
@@ -113,8 +113,7 @@ class LightUpscaler:
             allocator.clear()
         if high is None:
             raise QualityGate(f"The network gave up on a tile (ncnn status {status}).")
-        if not np.isfinite(high).all():
-            raise QualityGate("The network's answer has values that are not finite.")
+        quality.require_finite(high)
         return np.ascontiguousarray(high.clip(0.0, 1.0))
 
 
