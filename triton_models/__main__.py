@@ -98,8 +98,7 @@ def _engines(asked: argparse.Namespace) -> int:
     lock = weights.read_lock()
     for operation in OPERATIONS.values():
         for spec in operation.engines:
-            problems = [weights.problem(lock[name], asked.volume) for name in spec.weights]
-            state = next(filter(None, problems), "ready")
+            state = spec.problem(asked.volume) or "ready"
             kind = "light" if spec.light else "main"
             licences = ", ".join(lock[name].licence for name in spec.weights)
             sys.stdout.write(f"{operation.name:18} {spec.name:22} {kind:6} {licences:14} {state}\n")

@@ -8,6 +8,7 @@ ModelError
 ├── InvalidParameter   invalid_parameter   a value is of the wrong kind or out of its range
 ├── UnknownEngine      unknown_engine      no engine of that name belongs to the operation
 ├── EngineUnavailable  engine_unavailable  its weights are not on the model volume, or are not the right ones
+│   └── LibraryMissing engine_unavailable  a library that it computes with is not installed
 ├── WeightsNotFetched  weights_not_fetched the model volume could not be filled
 ├── QualityGate        quality_gate        the engine ran, and what it made is not fit to hand out
 ├── OutOfMemory        out_of_memory       the device has no room, even for the smallest piece of the work
@@ -51,6 +52,10 @@ class UnknownEngine(ModelError):
 
 class EngineUnavailable(ModelError):
     code = "engine_unavailable"
+
+
+class LibraryMissing(EngineUnavailable):
+    """Its weights may be there; the light installation has no torch."""
 
 
 class WeightsNotFetched(ModelError):

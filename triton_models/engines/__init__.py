@@ -7,16 +7,17 @@ OPERATIONS is the one table: a new operation is a row here and one file for each
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from triton_models import weights
+from triton_models import devices, weights
 from triton_models.devices import CPU
-from triton_models.errors import EngineUnavailable, UnknownEngine
+from triton_models.errors import EngineUnavailable, LibraryMissing, UnknownEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from triton_models.batching import Batcher
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 LIGHT = "light"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class EngineSpec:
 
     module: imported when the weights are there, so that a main engine's libraries may be missing otherwise; it has a
     function load(volume, threads=...) -> Engine. weights: the entries of weights.lock that it reads, if any.
+    or_weights: those that will do instead. needs_card: without one it takes minutes, so that auto passes it over
+    (docs/decisions/0030); by its name it can be asked for all the same.
     """
 
     name: str
@@ -102,6 +107,18 @@ class EngineSpec:
     weights: tuple[str, ...] = ()
     light: bool = False
     only_with_prompt: bool = False
+    or_weights: tuple[str, ...] = ()
+    needs_card: bool = False
+
+    def problem(self, volume: Path) -> str | None:
+        """Say in a sentence what keeps its weights from use; None when all of one kind are there and right."""
+        first = _problem(self.weights, volume)
+        return None if first and self.or_weights and _problem(self.or_weights, volume) is None else first
+
+
+def _problem(entries: Iterable[str], volume: Path) -> str | None:
+    lock = weights.read_lock()
+    return next(filter(None, (weights.problem(lock[entry], volume) for entry in entries)), None)
 
 
 def _same(width: int, height: int, _parameters: Parameters) -> tuple[int, int]:
@@ -196,19 +213,45 @@ def engine_threads(environment: Mapping[str, str] = os.environ) -> int:
 
 def load_engines(operation: Operation, volume: Path, *, required: frozenset[str] = frozenset()) -> dict[str, Engine]:
     """
-    Load every engine of the operation whose weights are on the volume, the best first.
+    Load every engine of the operation whose weights are on the volume, in the order in which auto thinks of them.
 
-    required: names of engines without which to refuse. Raises EngineUnavailable, naming the file that is missing, for
-    those and for the light engine.
+    The light one fits every request, so that those behind it are taken by their names alone: the engines that need a
+    card where there is none. required: names of engines without which to refuse; whoever runs the server wants them
+    used, on whatever device. Raises EngineUnavailable, naming what is missing, for those and for the light engine.
     """
-    lock, loaded = weights.read_lock(), {}
+    loaded: dict[str, Engine] = {}
+    by_name_only: dict[str, Engine] = {}
     for spec in operation.engines:
         needed = spec.light or spec.name in required
-        if not needed and any(weights.problem(lock[entry], volume) for entry in spec.weights):
+        engine = _load(spec, volume) if needed else _load_if_there(spec, volume)
+        if engine is None:
             continue
-        engine: Engine = importlib.import_module(spec.module).load(volume, threads=engine_threads())
-        loaded[spec.name] = engine
-    return loaded
+        slow = spec.needs_card and not needed and devices.choose().kind == "cpu"
+        (by_name_only if slow else loaded)[spec.name] = engine
+    return loaded | by_name_only
+
+
+def _load_if_there(spec: EngineSpec, volume: Path) -> Engine | None:
+    if spec.problem(volume):
+        return None
+    try:
+        return _load(spec, volume)
+    except LibraryMissing as error:
+        _log.warning("%s", error.message)
+        return None
+
+
+def _load(spec: EngineSpec, volume: Path) -> Engine:
+    try:
+        module = importlib.import_module(spec.module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("triton_models"):
+            raise
+        raise LibraryMissing(
+            f"The engine {spec.name} needs {error.name}, which is not installed here; `make models` installs it."
+        ) from error
+    engine: Engine = module.load(volume, threads=engine_threads())
+    return engine
 
 
 def required_engines(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -228,19 +271,22 @@ def required_engines(environment: Mapping[str, str] = os.environ) -> frozenset[s
 
 def choose(operation: Operation, loaded: Mapping[str, Engine], parameters: Parameters) -> Engine:
     """
-    Return the engine for a request: by name, the light one, or (auto) the best that is loaded and fits.
+    Return the engine for a request: by name, the light one, or (auto) the first that fits.
 
-    Raises UnknownEngine for a name that the operation does not have, EngineUnavailable for one that is not loaded.
+    loaded: in the order of load_engines(). Raises UnknownEngine for a name that the operation does not have,
+    EngineUnavailable for one that is not loaded.
     """
     if parameters.engine == AUTO:
-        fitting = [spec for spec in operation.engines if spec.name in loaded and _fits(spec, parameters)]
-        return loaded[fitting[0].name]
+        specs = {spec.name: spec for spec in operation.engines}
+        return next(engine for name, engine in loaded.items() if _fits(specs[name], parameters))
     name = operation.light.name if parameters.engine == LIGHT else parameters.engine
     if name in loaded:
         return loaded[name]
     names = [spec.name for spec in operation.engines]
     if name in names:
-        raise EngineUnavailable(f"The engine {name} is not loaded here: its weights are not on the model volume.")
+        raise EngineUnavailable(
+            f"The engine {name} is not loaded here: its weights, or the libraries of `make models`, are missing."
+        )
     raise UnknownEngine(f"{operation.name} has no engine {name!r}; choose auto, light or one of {', '.join(names)}.")
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from skimage import data
 
 from triton_models import weights
+from triton_models.engines import OPERATIONS
 from triton_models.pipeline import Pipeline
 
 # The first text drawn in a fresh checkout builds a table of Unicode, which takes seconds and says nothing of the test.
@@ -24,8 +25,18 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def volume() -> Path:
     """The model volume with every light engine's weights: fetched once, then found in the cache."""
-    folder = weights.model_volume()
-    weights.fetch(weights.read_lock().values(), folder, say=lambda _line: None)
+    return _filled(weights.model_volume(), {entry for row in OPERATIONS.values() for entry in row.light.weights})
+
+
+@pytest.fixture(scope="session")
+def x4plus_volume() -> Path:
+    """A model volume of the tests' own with Real-ESRGAN's ncnn files: on the common one, every server would load them."""
+    return _filled(weights.model_volume().with_name("models-of-tests"), {"realesrgan-x4plus-ncnn"})
+
+
+def _filled(folder: Path, entries: set[str]) -> Path:
+    lock = weights.read_lock()
+    weights.fetch([lock[entry] for entry in sorted(entries)], folder, say=lambda _line: None)
     return folder
 
 

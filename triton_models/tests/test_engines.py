@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from triton_models import devices
 from triton_models.engines import (
     OPERATIONS,
     EngineSpec,
@@ -106,6 +107,53 @@ class TestLoadEngines:
 
         with pytest.raises(EngineUnavailable, match=r"u2netp\.onnx is missing"):
             load_engines(operation, upscale_only, required=frozenset({"u2netp"}))
+
+    def test_takes_the_other_kind_of_weights_where_the_first_is_missing(self, upscale_only: Path) -> None:
+        spec = EngineSpec("film", "triton_models.engines.aged_light", ("u2netp",), or_weights=("realesr-animevideov3",))
+        operation = replace(OPERATIONS["upscale"], engines=(spec, OPERATIONS["upscale"].light))
+
+        assert list(load_engines(operation, upscale_only)) == ["film", "realesr-animevideov3"]
+        assert spec.problem(upscale_only) is None
+        assert "u2netp.onnx is missing" in (spec.problem(upscale_only / "empty") or "")
+
+    def test_says_which_library_a_main_engine_lacks_and_serves_without_it(
+        self, upscale_only: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spec = EngineSpec("huge", "a_library_that_is_missing", weights=("realesr-animevideov3",))
+        operation = replace(OPERATIONS["upscale"], engines=(spec, OPERATIONS["upscale"].light))
+
+        assert list(load_engines(operation, upscale_only)) == ["realesr-animevideov3"]
+        assert "The engine huge needs a_library_that_is_missing" in caplog.text
+        with pytest.raises(EngineUnavailable, match="huge needs a_library_that_is_missing, which is not installed"):
+            load_engines(operation, upscale_only, required=frozenset({"huge"}))
+
+
+class TestAnEngineThatNeedsACard:
+    SLOW = EngineSpec("film", "triton_models.engines.aged_light", needs_card=True)
+    OPERATION = replace(OPERATIONS["style_comic"], engines=(SLOW, OPERATIONS["style_comic"].light))
+
+    @pytest.mark.parametrize(
+        ("device", "required", "chosen"),
+        [
+            (devices.CPU, frozenset(), "xdog"),
+            (devices.CPU, frozenset({"film"}), "film"),
+            (devices.Device("cuda", "fp16", "Tesla T4"), frozenset(), "film"),
+        ],
+    )
+    def test_is_taken_by_auto_on_a_card_or_where_it_is_required(
+        self,
+        device: devices.Device,
+        required: frozenset[str],
+        chosen: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(devices, "choose", lambda: device)
+
+        loaded = load_engines(self.OPERATION, tmp_path, required=required)
+
+        assert choose(self.OPERATION, loaded, Parameters()).name == chosen
+        assert choose(self.OPERATION, loaded, Parameters(engine="film")).name == "film"
 
 
 class TestRequiredEngines:
