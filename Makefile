@@ -1,7 +1,7 @@
 # Imagen on one machine. README.md says what each part does.
 #   make run     serve the site, its worker and its model server until Ctrl-C
 #   make run PROFILE=emulators   the same by the cloud's path: emulators, webhooks, a worker for each operation
-#   make test    run every test
+#   make test    run every test (sets up torch as well: 1.7 GB in all, more with CUDA)
 #   make test-long   and the whole of what that takes samples of
 #   make chaos   kill the cloud's services under three hundred jobs
 
@@ -39,13 +39,13 @@ run:
 
 # Tests that share the real model server stay in one process of the two.
 test:
-	@$(SET_UP) dev models-dev model-server test-programs
+	@$(SET_UP) dev models-full model-server test-programs
 	$(VENV)/python -m pytest -n 2 --dist loadgroup
 	$(MODELS_TEST)
 
 # What a default run takes a sample of: whole.
 test-long:
-	@$(SET_UP) dev models-dev model-server test-programs
+	@$(SET_UP) dev models-full model-server test-programs
 	$(VENV)/python -m pytest -m long
 	$(MODELS_TEST) -m long
 
@@ -60,7 +60,7 @@ lint:
 	$(VENV)/lint-imports
 
 types:
-	@$(SET_UP) dev models-dev
+	@$(SET_UP) dev models-full
 	$(VENV)/mypy
 	$(VENV)/mypy --config-file triton_models/mypy.ini --python-executable $(MODELS)/python
 
@@ -70,7 +70,7 @@ chaos:
 	$(VENV)/python -m pytest -q -s -m chaos tests/flows/test_chaos.py
 
 bench:
-	@$(SET_UP) dev models-dev model-server
+	@$(SET_UP) dev models-full model-server
 	$(VENV)/python -m bench
 
 # torch stays out of the locks (requirements/torch.txt says why).

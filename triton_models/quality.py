@@ -91,7 +91,7 @@ def match_low_band(made: NDArray[_Kind], source: NDArray[Any]) -> NDArray[_Kind]
     # In strips: the correction of a whole large picture would be four times its size.
     for start in range(0, height, _STRIP_ROWS):
         strip = slice(start, min(start + _STRIP_ROWS, height))
-        corrected = (made[strip] + _rows(wide, strip, height)).clip(0.0, top)
+        corrected = (made[strip].astype(np.float32) + _rows(wide, strip, height)).clip(0.0, top)
         matched[strip] = np.rint(corrected) if whole else corrected
     return matched
 
