@@ -85,7 +85,7 @@ def environments(root: Path = ROOT) -> tuple[Environment, Environment]:
     models = (
         Level("models-light", ("models-light.lock",), "the model server, a quarter of a minute"),
         Level("models-dev", ("models-dev.lock",), "the model server with its tests, half a minute"),
-        Level("models-full", ("models-full.lock",), "the full models, 1.7 GB (more with CUDA), some minutes", ("torch.txt",)),
+        Level("models-full", ("models-full.lock",), "the full models, 1.7 GB or more, some minutes", ("torch.txt",)),
     )
     return Environment(root, ".venv", site), Environment(root, ".venv-models", models)
 
