@@ -93,7 +93,7 @@ def _field(
             {
                 "id": f"{html_id}-{choice}",
                 "value": choice,
-                "label": _LABELS.get(choice, f"{choice}×"),
+                "label": _label(choice),
                 "selected": str(choice) == str(value),
                 "grows": _grows(operation, parameter, choice),
             }
@@ -128,9 +128,14 @@ def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.15g}"
 
 
-# What people call it; a figure among the choices is a factor.
+def _label(choice: object) -> str:
+    """Return what people call it; a figure among the choices is a factor, and a name is its own."""
+    return _LABELS.get(choice, f"{choice}×" if isinstance(choice, int) else str(choice))
+
+
 _LABELS: Mapping[object, str] = {
     "auto": "Auto",
+    "light": "Light",
     "png": "PNG",
     "jpeg": "JPEG",
     "webp": "WebP",

@@ -24,7 +24,6 @@ Kind = Literal["choice", "integer", "number", "text", "boolean", "color", "name"
 Size = tuple[int, int]
 
 _COLOR = re.compile(r"#?(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _TRUE, _FALSE = {"true", "1", "on", "yes"}, {"false", "0", "off", "no"}
 
 
@@ -45,7 +44,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: how it is read, what it may be, and how a form shows it. A default of None means "not asked"."""
+    """
+    One parameter: how it is read, what it may be, and how a form shows it. A default of None means "not asked".
+
+    Both a choice and a name are one of `choices`: few short words side by side, or names in a list to pick from.
+    """
 
     name: str
     kind: Kind
@@ -195,12 +198,6 @@ def _clean_color(_parameter: Parameter, value: Any) -> str:  # noqa: ANN401
     return "#" + (digits if len(digits) == 6 else "".join(digit * 2 for digit in digits))
 
 
-def _clean_name(_parameter: Parameter, value: Any) -> str:  # noqa: ANN401
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{_shown(value)} is not a name of an engine.")
-    return value
-
-
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -213,7 +210,7 @@ _CLEANERS: Mapping[Kind, Callable[[Parameter, Any], Any]] = {
     "text": _clean_text,
     "boolean": _clean_boolean,
     "color": _clean_color,
-    "name": _clean_name,
+    "name": _clean_choice,
 }
 _JSON_TYPES: Mapping[Kind, Mapping[str, Any]] = {
     "choice": {},
@@ -222,7 +219,7 @@ _JSON_TYPES: Mapping[Kind, Mapping[str, Any]] = {
     "text": {"type": "string"},
     "boolean": {"type": "boolean"},
     "color": {"type": "string", "pattern": "^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"},
-    "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,39}$"},
+    "name": {},
 }
 
 PROMPT = Parameter(
@@ -248,9 +245,16 @@ _AMOUNT = Parameter(
     minimum=0,
     maximum=1,
 )
-EVERY_OPERATION = (
-    Parameter("seed", "integer", None, "Seed", minimum=0, maximum=MAX_SEED, advanced=True),
-    Parameter("engine", "name", "auto", "Engine", help="auto, light, or an engine's name.", advanced=True),
+_SEED = Parameter("seed", "integer", None, "Seed", minimum=0, maximum=MAX_SEED, advanced=True)
+_ENGINE = Parameter(
+    "engine",
+    "name",
+    "auto",
+    "Engine",
+    help="auto takes the best that is there; light is always there.",
+    advanced=True,
+)
+_HOW_IT_COMES = (
     Parameter(
         "reproducible",
         "boolean",
@@ -281,6 +285,12 @@ EVERY_OPERATION = (
     ),
 )
 
+
+def _every_operation(*engines: str) -> tuple[Parameter, ...]:
+    """Return the parameters that all operations share; engines by their names in triton_models, the best first."""
+    return (_SEED, replace(_ENGINE, choices=("auto", "light", *engines)), *_HOW_IT_COMES)
+
+
 UPSCALE = Operation(
     name="upscale",
     path="upscale",
@@ -292,7 +302,7 @@ UPSCALE = Operation(
         Parameter("scale", "choice", 4, "Scale", choices=(2, 4)),
         *DIFFUSION,
         Parameter("guidance_scale", "number", None, "Guidance", minimum=0, maximum=20, advanced=True),
-        *EVERY_OPERATION,
+        *_every_operation("realesrgan-x4plus", "sd-x4-upscaler", "realesr-animevideov3"),
     ),
     output_size=lambda width, height, params: (width * params["scale"], height * params["scale"]),
 )
@@ -303,7 +313,7 @@ ENHANCE = Operation(
     model="enhance",
     title="Enhance",
     summary="Cleaner, crisper, livelier: noise and compression marks go, detail and local contrast come.",
-    parameters=(replace(_AMOUNT, default=0.3), *DIFFUSION, *EVERY_OPERATION),
+    parameters=(replace(_AMOUNT, default=0.3), *DIFFUSION, *_every_operation("sdxl-refiner", "restorer")),
 )
 STYLE_COMIC = Operation(
     name="style_comic",
@@ -334,7 +344,7 @@ STYLE_COMIC = Operation(
         ),
         *DIFFUSION,
         Parameter("guidance_scale", "number", 7.5, "Guidance", minimum=1, maximum=20, advanced=True),
-        *EVERY_OPERATION,
+        *_every_operation("ghibli-diffusion", "xdog"),
     ),
 )
 STYLE_AGED = Operation(
@@ -344,7 +354,7 @@ STYLE_AGED = Operation(
     model="style_aged",
     title="Aged style",
     summary="An old print: faded, toned, grainy, darker in the corners, with a scratch or two.",
-    parameters=(_AMOUNT, *DIFFUSION, *EVERY_OPERATION),
+    parameters=(_AMOUNT, *DIFFUSION, *_every_operation("stable-diffusion-2-1", "film")),
 )
 BACKGROUND_REMOVE = Operation(
     name="background_remove",
@@ -365,7 +375,7 @@ BACKGROUND_REMOVE = Operation(
             choices=("rgba", "alpha"),
             advanced=True,
         ),
-        *EVERY_OPERATION,
+        *_every_operation("isnet", "rmbg-1.4", "u2netp"),
     ),
 )
 

@@ -39,6 +39,13 @@ class TestTheModelServer:
                 if value is not None:
                     assert resolve({parameter.name: value}, accepted)[1] == []
 
+    @EVERY
+    def test_has_no_engine_that_the_site_would_refuse(self, operation: Operation) -> None:
+        (engine,) = (parameter for parameter in operation.parameters if parameter.name == "engine")
+
+        named = [spec.name for spec in engines.OPERATIONS[operation.model].engines]
+        assert set(engine.choices) >= {"auto", "light", *named}
+
     @pytest.mark.parametrize("name", sorted(engines.OPERATIONS))
     def test_has_folders_that_differ_in_their_name_alone(self, name: str) -> None:
         assert files(REPOSITORY / name) == files(REPOSITORY / "upscale")
