@@ -59,7 +59,8 @@ class TestTritonInferenceClient:
         for _ in range(40):
             infer(triton_client, image=photo, steps=1)
 
-        assert resident_megabytes() - before < 30
+        # What leaks keeps 120 MB or more of these calls (a client for each call kept 402); gRPC's own buffers come and go.
+        assert resident_megabytes() - before < 60
         assert threading.active_count() <= threads_before
 
     def test_carries_a_file_of_a_hundred_megabytes_there_and_back(self, triton_client: TritonInferenceClient) -> None:

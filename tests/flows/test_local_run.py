@@ -136,7 +136,7 @@ class TestALocalRun:
         # Gone, and not only a zombie that nobody has asked for its code.
         assert local_run.process.wait(10) == 0
 
-    @pytest.mark.parametrize("killed", ["supervisord", "imagen_site.local.run"])
+    @pytest.mark.parametrize("killed", ["imagen_site.local.run", pytest.param("supervisord", marks=pytest.mark.long)])
     def test_leaves_nothing_when_a_manager_is_killed(self, local_run: LocalRun, killed: str) -> None:
         local_run.wait_until_ready()
 

@@ -57,7 +57,7 @@ def survive(cloud: Cloud, outage: Outage, *, seconds: float) -> None:
     site = cloud.site
     processes = {name: site.process(name).pid for name in PARTS}
     with signed_in(site) as pages:
-        job_ids = [str(send(site, path, 320)[1]["job_id"]) for path in ("upscale", "enhance", "style/aged")]
+        job_ids = [str(send(site, path, 256)[1]["job_id"]) for path in ("upscale", "enhance", "style/aged")]
         wait_until(lambda: site.job(job_ids[0])["status"] != "queued", seconds=30, what="the beginning of the work")
 
         began = time.monotonic()
