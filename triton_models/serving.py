@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]  # exists inside Triton alone
 
-from triton_models import weights
+from triton_models import self_test, weights
 from triton_models.errors import Cancelled, InvalidParameter, ModelError
 from triton_models.pipeline import Pipeline, Request, Result
 
@@ -64,6 +64,7 @@ class PipelineModel:
         """Load the pipeline; raises ModelError when it cannot be used, RuntimeError when the interpreter is wrong."""
         _refuse_numpy_2()
         _speak_utf8()
+        _log_to_stderr()
         concurrency = _concurrency()
         self._pipeline = self.load_pipeline(args["model_name"], weights.model_volume())
         self._stopping = threading.Event()
@@ -73,8 +74,10 @@ class PipelineModel:
         threading.Thread(target=_end_with_server, args=(os.getppid(),), daemon=True).start()
 
     def load_pipeline(self, operation: str, volume: Path) -> RunsRequests:
-        """Return what answers the requests; a model of the tests overrides this."""
-        return Pipeline.load(operation, volume)
+        """Return what answers the requests, proved to work; a model of the tests overrides this."""
+        pipeline = Pipeline.load(operation, volume)
+        self_test.check(pipeline)
+        return pipeline
 
     def execute(self, requests: Sequence[Any]) -> None:
         """Answer every request through its response sender, each with a result or an error of its own."""
@@ -229,6 +232,16 @@ def _speak_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _log_to_stderr() -> None:
+    # Python's handler of last resort writes warnings alone, and without the name of who warns.
+    ours = logging.getLogger("triton_models")
+    ours.setLevel(logging.INFO)
+    if not ours.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        ours.addHandler(handler)
 
 
 def _concurrency() -> int:
