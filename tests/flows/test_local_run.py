@@ -71,6 +71,13 @@ class LocalRun:
                     found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         return found
 
+    def site(self) -> RunningSite:
+        """Return the site that runs, with its demo's key."""
+        demo = json.loads((self.var_dir / "demo.json").read_text())
+        site = RunningSite(var_dir=self.var_dir, triton_url="")
+        site.url, site.api_key = demo["url"], demo["api_key"]
+        return site
+
     def one(self, words: str) -> int:
         (pid,) = [pid for pid, command in self.alive().items() if words in command and "setpriv" not in command]
         return pid
@@ -156,6 +163,20 @@ class TestALocalRun:
 
         wait_until(another, seconds=20, what="the start of another worker")
 
+    def test_finishes_a_job_whose_model_was_killed_in_the_midst_of_it(self, local_run: LocalRun) -> None:
+        local_run.wait_until_ready()
+        site = local_run.site()
+        server = local_run.one("tritonserver --")
+        job_id = str(site.submit("upscale", photo(side=512))["job_id"])
+        wait_until(lambda: site.job(job_id)["stage"] == "inferring", seconds=20, what="the beginning of the work")
+
+        os.kill(local_run.one("/upscale/1/model.py"), signal.SIGKILL)
+        job = site.wait_for(job_id)
+
+        assert job["status"] == "completed"
+        assert (job["output"]["width"], job["output"]["height"]) == (2048, 2048)
+        assert local_run.one("tritonserver --") != server
+
     def test_says_which_port_is_taken(self, local_run: LocalRun, tmp_path: Path) -> None:
         local_run.wait_until_ready()
 
@@ -178,9 +199,7 @@ class TestALocalRun:
 class TestTheCloudsPathOnOneMachine:
     def test_runs_a_job_through_every_service_and_leaves_nothing_behind(self, cloud_run: LocalRun) -> None:
         cloud_run.wait_until_ready()
-        demo = json.loads((cloud_run.var_dir / "demo.json").read_text())
-        site = RunningSite(var_dir=cloud_run.var_dir, triton_url="")
-        site.url, site.api_key = demo["url"], demo["api_key"]
+        site = cloud_run.site()
 
         job = site.wait_for(str(site.submit("background/remove", photo())["job_id"]))
         # The worker has no SQL: it is the push to the webhooks service that charges.
@@ -196,9 +215,9 @@ class TestTheCloudsPathOnOneMachine:
         assert cloud_run.process.wait(10) == 0
 
 
-def photo() -> bytes:
+def photo(side: int = 128) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(data.astronaut()).resize((128, 128)).save(file, "JPEG")
+    Image.fromarray(data.astronaut()).resize((side, side)).save(file, "JPEG")
     return file.getvalue()
 
 
