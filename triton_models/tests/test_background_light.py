@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from triton_models import cutout
 from triton_models.engines import Outcome, background_light
-from triton_models.engines.background_light import LightCutter, edge_colors, guided_coefficients
 from triton_models.errors import Cancelled, QualityGate
 from triton_models.images import Picture
 from triton_models.parameters import Parameters
@@ -16,6 +16,8 @@ from triton_models.progress import Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from triton_models.engines.background_light import LightCutter
 
 GREEN = (0, 255, 0)
 # Boxes (top, bottom, left, right) in the photographs, all subject or all background.
@@ -113,7 +115,7 @@ class TestCut:
         photographs: dict[str, Image.Image],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(background_light, "_STRIP_ROWS", 37)
+        monkeypatch.setattr(cutout, "_STRIP_ROWS", 37)
 
         again = cut(cutter, Picture(np.asarray(photographs["astronaut"])))
 
@@ -160,12 +162,6 @@ class TestChecks:
         assert alpha_of(made).max() < 13
         assert made.warnings == ["No subject was found: nearly everything is transparent."]
 
-    def test_say_when_there_is_no_background(self) -> None:
-        checks = background_light._checks(np.ones((320, 320), np.float32))
-
-        assert checks["full"] is True
-        assert background_light._warnings(checks) == ["No background was found: nearly everything was kept."]
-
 
 class TestParameters:
     def test_bg_color_replaces_transparency(self, cutter: LightCutter, photographs: dict[str, Image.Image]) -> None:
@@ -198,29 +194,3 @@ class TestParameters:
         assert made.picture.gray
         assert made.picture.alpha is None
         assert (made.picture.rgb[..., 0] == alpha_of(cuts["coffee"])).all()
-
-
-class TestGuidedCoefficients:
-    def test_move_a_misplaced_edge_to_the_edge_of_the_picture(self) -> None:
-        guide = np.zeros((64, 64, 3), np.float32)
-        guide[:, 32:] = 1.0
-        two_pixels_off = np.zeros((64, 64), np.float32)
-        two_pixels_off[:, 34:] = 1.0
-
-        slope, offset = guided_coefficients(guide, two_pixels_off, radius=6)
-
-        alpha = (guide * slope).sum(axis=2) + offset
-        assert alpha[:, 33].mean() > 0.6
-        assert alpha[:, 31].mean() < 0.1
-
-
-class TestEdgeColors:
-    def test_separate_a_mixed_pixel_into_its_two_colours(self) -> None:
-        alpha = np.tile(np.clip(np.linspace(-1, 2, 60), 0, 1).astype(np.float32), (60, 1))
-        red, blue = np.array((1, 0, 0), np.float32), np.array((0, 0, 1), np.float32)
-        mixed = (alpha[..., None] * red + (1 - alpha[..., None]) * blue).astype(np.float32)
-
-        inside, outside = edge_colors(mixed, alpha)
-
-        assert np.abs(inside[30, 20:40] - red).max() < 0.1
-        assert np.abs(outside[30, 20:40] - blue).max() < 0.1
