@@ -8,8 +8,10 @@ this: it counts an execution as over when execute() returns, and ours returns wh
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -100,6 +102,11 @@ def choose(environment: Mapping[str, str] = os.environ) -> Device:
     return Device("cuda", "fp32" if precision == "fp32" else "fp16", card, Turns(lock))
 
 
+def uses_card() -> bool:
+    """Say whether this process computes on a card; what has loaded no torch does not, and need not load it to know."""
+    return "torch" in sys.modules and choose().kind == "cuda"
+
+
 def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
     asked = environment.get(name) or "auto"
     if asked not in choices:
@@ -108,6 +115,11 @@ def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...])
 
 
 def _card() -> str | None:
+    # Without NVIDIA's driver there is none, and torch, 200 MB in each of five processes, need not be loaded to know.
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
     try:
         import torch
     except ModuleNotFoundError:

@@ -145,6 +145,12 @@ class Pipeline:
         watch.report(1.0)
         return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info, preview)
 
+    def close(self) -> None:
+        """Stop the engines' threads; work that waits for a pass ends with Cancelled."""
+        for engine in self.engines.values():
+            if isinstance(engine, SharesPasses):
+                engine.batcher.close()
+
     def _decode(self, data: bytes) -> Picture:
         return images.decode(data, self.limits)
 

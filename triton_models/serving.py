@@ -22,12 +22,13 @@ from typing import Any, Protocol
 import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]  # exists inside Triton alone
 
-from triton_models import self_test, weights
+from triton_models import devices, self_test, weights
 from triton_models.errors import Cancelled, InvalidParameter, ModelError
 from triton_models.pipeline import Pipeline, Request, Result
 
 _PROGRESS_EVERY_SECONDS = 0.2
-_DEFAULT_CONCURRENCY = 2
+# On a card two batches: one is computed while the other is decoded or encoded. On a processor they share its cores.
+_CONCURRENCY_ON_A_CARD, _CONCURRENCY = 8, 2
 _SERVER_CHECK_SECONDS = 0.5
 # The read ends with a word from finalize() or with the death of whoever holds the other end of the pipe.
 _GUARD = """
@@ -44,20 +45,22 @@ _log = logging.getLogger(__name__)
 
 
 class RunsRequests(Protocol):
-    """What a model needs of its pipeline; safe to call from several threads."""
+    """What a model needs of its pipeline; run() is safe to call from several threads."""
 
     def run(
         self, request: Request, *, on_progress: Callable[[float, bytes | None], None], is_cancelled: Callable[[], bool]
     ) -> Result: ...
+
+    def close(self) -> None: ...
 
 
 class PipelineModel:
     """
     A Triton model over the pipeline of its name.
 
-    Requests of a batch run in at most IMAGEN_ENGINE_CONCURRENCY threads (2), and execute() returns as soon as the last
-    of them has one: a small picture does not wait behind a large one, yet what cannot run now stays in Triton's own
-    queue, where it is counted, can be cancelled and can time out.
+    Requests of a batch run in at most IMAGEN_ENGINE_CONCURRENCY threads (8 on a card, else 2), and execute() returns as
+    soon as the last of them has one: a small picture does not wait behind a large one, yet what cannot run now stays in
+    Triton's own queue, where it is counted, can be cancelled and can time out.
     """
 
     def initialize(self, args: Mapping[str, str]) -> None:
@@ -65,8 +68,10 @@ class PipelineModel:
         _refuse_numpy_2()
         _speak_utf8()
         _log_to_stderr()
-        concurrency = _concurrency()
+        # Read before minutes of loading, for a typing error to be told at once.
+        asked = _asked_concurrency()
         self._pipeline = self.load_pipeline(args["model_name"], weights.model_volume())
+        concurrency = asked or (_CONCURRENCY_ON_A_CARD if devices.uses_card() else _CONCURRENCY)
         self._stopping = threading.Event()
         self._free_threads = threading.BoundedSemaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=args["model_name"])
@@ -88,6 +93,7 @@ class PipelineModel:
     def finalize(self) -> None:
         """Stop what runs; every request gets its answer first."""
         self._stopping.set()
+        self._pipeline.close()
         self._threads.shutdown(wait=True)
         self._guard.communicate(b"finished\n")
 
@@ -244,8 +250,10 @@ def _log_to_stderr() -> None:
         ours.addHandler(handler)
 
 
-def _concurrency() -> int:
-    text = os.environ.get("IMAGEN_ENGINE_CONCURRENCY") or str(_DEFAULT_CONCURRENCY)
+def _asked_concurrency() -> int | None:
+    text = os.environ.get("IMAGEN_ENGINE_CONCURRENCY")
+    if not text:
+        return None
     if not text.isdecimal() or int(text) < 1:
         raise RuntimeError(f"IMAGEN_ENGINE_CONCURRENCY must be a whole number from 1 on, not {text!r}.")
     return int(text)

@@ -67,6 +67,13 @@ class TestConfig:
         assert config.dynamic_batching.max_queue_delay_microseconds == 100_000
         assert not config.dynamic_batching.preferred_batch_size
 
+    def test_lets_no_endless_queue_fill_the_memory(self, path: Path) -> None:
+        policy = self.parse(path).dynamic_batching.default_queue_policy
+
+        assert policy.max_queue_size == 64
+        # A time limit belongs to the caller: a missed deadline cancels the request wherever it is.
+        assert policy.default_timeout_microseconds == 0
+
     @staticmethod
     def parse(path: Path) -> model_config_pb2.ModelConfig:
         return text_format.Parse(path.read_text("utf-8"), model_config_pb2.ModelConfig())

@@ -10,6 +10,17 @@ import pytest
 from triton_models import devices
 from triton_models.errors import EngineUnavailable
 
+_WITHOUT_A_DRIVER = """
+import ctypes, sys
+from triton_models import devices
+
+def absent(name):
+    raise OSError(name)
+
+ctypes.CDLL = absent
+print(devices.choose().label, "torch" in sys.modules)
+"""
+ROOT = Path(__file__).resolve().parents[2]
 _HOLDER = """
 import sys, pathlib
 from triton_models.devices import Turns
@@ -47,6 +58,26 @@ class TestChoose:
 
         with pytest.raises(EngineUnavailable, match=sentence):
             devices.choose({name: value})
+
+
+class TestWithoutADriver:
+    def test_no_torch_is_loaded_to_find_no_card(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", _WITHOUT_A_DRIVER], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+
+        assert done.stdout == "CPU False\n"
+
+
+class TestUsesCard:
+    def test_is_true_only_for_a_process_that_has_loaded_torch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(devices, "_card", lambda: "Tesla T4")
+        monkeypatch.delenv("IMAGEN_DEVICE", raising=False)
+
+        monkeypatch.setitem(sys.modules, "torch", object())
+        assert devices.uses_card()
+        monkeypatch.delitem(sys.modules, "torch")
+        assert not devices.uses_card()
 
 
 class TestTurns:

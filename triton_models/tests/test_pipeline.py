@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from triton_models import images
+from triton_models.batching import Batcher
 from triton_models.engines import Outcome
 from triton_models.errors import (
     Cancelled,
@@ -21,6 +22,7 @@ from triton_models.errors import (
     UnreadableImage,
 )
 from triton_models.pipeline import Pipeline, Request
+from triton_models.progress import Watch
 from triton_models.tests.pictures import encoded, opened, pixels, run
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from triton_models.images import Picture
     from triton_models.parameters import Parameters
-    from triton_models.progress import Watch
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ def doubled(picture: Picture) -> Picture:
     return replace(picture, rgb=picture.rgb.repeat(2, axis=0).repeat(2, axis=1))
 
 
+def watch() -> Watch:
+    return Watch(lambda _fraction, _preview: None, lambda: False)
+
+
 class TestLoad:
     def test_names_the_file_that_is_missing(self, tmp_path: Path) -> None:
         with pytest.raises(EngineUnavailable, match=r"realesr-animevideov3-x4\.param is missing"):
@@ -64,6 +69,20 @@ class TestLoad:
     def test_refuses_an_operation_that_there_is_not(self, volume: Path) -> None:
         with pytest.raises(InvalidParameter, match="no operation 'sharpen'; there are upscale"):
             Pipeline.load("sharpen", volume)
+
+
+class TestClose:
+    def test_ends_the_threads_in_which_engines_share_passes(self, upscale: Pipeline) -> None:
+        batcher: Batcher[int, int] = Batcher(lambda units: [unit.work for unit in units], largest=4, name="scripted")
+        engine = Scripted(doubled)
+        object.__setattr__(engine, "batcher", batcher)
+        batcher.run_one("key", 1, watch())
+        thread = batcher._thread
+
+        replace(upscale, engines={"main": engine, "light": Scripted(doubled)}).close()
+
+        assert thread
+        assert not thread.is_alive()
 
 
 class TestRun:

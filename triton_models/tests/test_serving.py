@@ -82,6 +82,10 @@ class Scripted:
 
     act: Callable[..., Any] = lambda **_: None
     asked: list[Request] = field(default_factory=list)
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
 
     def run(self, request: Request, **channels: Any) -> Result:
         self.asked.append(request)
@@ -233,6 +237,30 @@ class TestPipelineModel:
         model.finalize()
 
         assert stopped.is_set()
+        assert pipeline.closed
+
+    @pytest.mark.parametrize(("card", "at_once"), [("", 2), ("Tesla T4", 8)])
+    def test_runs_as_many_at_once_as_fill_the_batches_of_a_card(
+        self, serving: ModuleType, card: str, at_once: int, model: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("IMAGEN_ENGINE_CONCURRENCY")
+        monkeypatch.setattr(serving.devices, "uses_card", lambda: bool(card))
+        running, gate = threading.Semaphore(0), threading.Event()
+        model._pipeline.act = lambda **_: (running.release(), gate.wait(5))
+        another = serving.PipelineModel()
+        another.initialize({"model_name": "upscale"})
+        requests = [request_with() for _ in range(at_once + 1)]
+        execution = threading.Thread(target=another.execute, args=(requests,))
+
+        execution.start()
+        began = [running.acquire(timeout=5) for _ in range(at_once)]
+        one_more = running.acquire(timeout=0.1)
+        gate.set()
+        execution.join()
+        another.finalize()
+
+        assert all(began)
+        assert not one_more
 
 
 class TestProgress:

@@ -33,6 +33,9 @@ class SleepingPipeline:
         info = {name: value for name, value in vars(request).items() if name != "image"}
         return Result(image=request.image[::-1], format="png", width=1, height=1, info=info, preview=preview)
 
+    def close(self) -> None:
+        """It has nothing to close."""
+
 
 def _fail(how: object) -> None:
     if how == "refuse":
