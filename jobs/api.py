@@ -54,6 +54,36 @@ class ErrorOut(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
+class EngineOut(serializers.Serializer[Any]):
+    """What made the result. `version` rises whenever the same input gives other pixels."""
+
+    name = serializers.CharField()
+    version = serializers.CharField()
+    weights_sha256 = serializers.CharField(help_text="Empty for an engine without weights.")
+
+
+class DeviceOut(serializers.Serializer[Any]):
+    kind = serializers.CharField(help_text="cpu or cuda.")
+    name = serializers.CharField()
+    precision = serializers.CharField(help_text="fp32 or fp16.")
+
+
+class ProvenanceOut(serializers.Serializer[Any]):
+    """How the engine made the result."""
+
+    device = DeviceOut(allow_null=True)
+    batch_size = serializers.IntegerField(
+        allow_null=True, help_text="The most requests that shared a forward pass with this one, itself included."
+    )
+    seconds = serializers.DictField(child=serializers.FloatField(), help_text="Inside the model server, per stage.")
+    parameters = serializers.DictField(
+        help_text="As the engine took them: what `params` left open, the seed and steps among it, has a value here. "
+        "A prompt is here only where the engine took another than `params` has.",
+    )
+    checks = serializers.DictField(help_text="Figures that tell how far to trust the result.")
+    warnings = serializers.ListField(child=serializers.CharField())
+
+
 class JobOut(serializers.Serializer[Any]):
     """A job, in the one shape that the API, the page and the sockets share."""
 
@@ -70,7 +100,8 @@ class JobOut(serializers.Serializer[Any]):
     input = ImageOut()
     output = ImageOut(allow_null=True)
     error = ErrorOut(allow_null=True)
-    engine = serializers.DictField(allow_null=True, help_text="What made the result: name, version, weights_sha256.")
+    engine = EngineOut(allow_null=True)
+    provenance = ProvenanceOut(allow_null=True)
     timings = serializers.DictField(child=serializers.FloatField(), help_text="Seconds per stage.")
     parent = serializers.UUIDField(allow_null=True)  # type: ignore[assignment]
     created_at = serializers.DateTimeField()

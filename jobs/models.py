@@ -60,7 +60,7 @@ class Job(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     error_code = models.CharField(max_length=60, blank=True)
     error_message = models.CharField(max_length=500, blank=True)
-    # The output, engine and timings of the final state, in its own field names.
+    # The output, engine, provenance and timings of the final state, in its own field names.
     outcome = models.JSONField(default=dict)
     purged_at = models.DateTimeField(null=True)
 

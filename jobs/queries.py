@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from jobs.errors import InvalidParameters, JobNotFound, Unavailable
 from jobs.models import Job
+from jobs.provenance import separated
 from jobs.states import JobState, JobStatus, Stage, StoredImage
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _from_state(state: JobState) -> dict[str, Any]:
         "preview": _data_uri(state.preview),
         "error": {"code": state.error_code, "message": state.error_message} if state.error_code else None,
         "engine": dict(state.engine) if state.engine is not None else None,
+        "provenance": dict(state.provenance) if state.provenance is not None else None,
         "timings": dict(state.timings),
         "updated_at": state.updated_at.isoformat(),
         "completed_at": state.updated_at.isoformat() if state.status.terminal else None,
@@ -188,6 +190,7 @@ def _from_state(state: JobState) -> dict[str, Any]:
 def _from_sql(job: Job) -> dict[str, Any]:
     ended = job.settled_at is not None
     outcome = job.outcome
+    engine, provenance = separated(outcome.get("engine"), outcome.get("provenance"))
     completed_at = job.completed_at.isoformat() if job.completed_at else None
     return {
         "status": job.status,
@@ -197,7 +200,8 @@ def _from_sql(job: Job) -> dict[str, Any]:
         "attempt": job.attempts,
         "preview": None,
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
-        "engine": outcome.get("engine"),
+        "engine": engine,
+        "provenance": provenance,
         "timings": outcome.get("timings", {}),
         "updated_at": completed_at if ended else job.requested_at.isoformat(),
         "completed_at": completed_at,

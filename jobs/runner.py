@@ -25,6 +25,7 @@ from jobs.image_store import output_path
 from jobs.lease import Draining, Lease, LeaseLost, LeaseTerms
 from jobs.observer import NoObserver
 from jobs.operations import OPERATIONS
+from jobs.provenance import identity, provenance
 from jobs.states import Stage, StoredImage
 
 if TYPE_CHECKING:
@@ -176,9 +177,9 @@ class Runner:
             "inferring": round(inferred - downloaded, 4),
             "uploading": round(time.monotonic() - inferred, 4),
         }
-        engine = _engine(result)
+        made_by, how = identity(result.info), provenance(result.info, asked=lease.state.params)
         return lambda state: state.complete(
-            now=self.clock(), output=output, engine=engine, timings=timings, preview=result.preview
+            now=self.clock(), output=output, engine=made_by, provenance=how, timings=timings, preview=result.preview
         )
 
     def _infer(self, lease: Lease, cancellation: Cancellation, image: bytes) -> InferenceResult:
@@ -302,10 +303,3 @@ def _output(state: JobState, result: InferenceResult) -> StoredImage:
         bytes=len(result.image),
         format=suffix,
     )
-
-
-def _engine(result: InferenceResult) -> dict[str, Any]:
-    """Return what the result says of its making: the engine's identity, and what the model server adds to it."""
-    identity = result.info.get("engine")
-    said = {name: result.info[name] for name in ("parameters", "checks", "warnings", "seconds") if name in result.info}
-    return {**(identity if isinstance(identity, dict) else {}), **said}

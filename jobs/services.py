@@ -393,6 +393,7 @@ def _outcome(state: JobState) -> dict[str, Any]:
             "progress": state.progress,
             "output": state.output.as_json() if state.output else None,
             "engine": dict(state.engine) if state.engine is not None else None,
+            "provenance": dict(state.provenance) if state.provenance is not None else None,
             "timings": dict(state.timings),
         },
     }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobs.errors import AttemptsExhausted, IllegalMove, JobBusy, JobOver
+from jobs.provenance import separated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,6 +119,8 @@ class JobState:
     preview: bytes | None = None
     output: StoredImage | None = None
     engine: Mapping[str, Any] | None = None
+    # How the engine made the output (jobs/provenance.py).
+    provenance: Mapping[str, Any] | None = None
     error_code: str = ""
     error_message: str = ""
     # Seconds spent per stage; "queued" is the wait before the first claim.
@@ -200,6 +203,7 @@ class JobState:
         output: StoredImage,
         engine: Mapping[str, Any],
         timings: Mapping[str, float],
+        provenance: Mapping[str, Any] | None = None,
         preview: bytes | None = None,
     ) -> JobState:
         """End the job with its result; preview is of that result, and what showed the work so far goes."""
@@ -211,6 +215,7 @@ class JobState:
             progress=100,
             output=output,
             engine=engine,
+            provenance=provenance,
             timings=spent,
             lease_until=None,
             preview=_small_enough(preview),
@@ -307,6 +312,7 @@ def to_json(state: JobState) -> dict[str, Any]:
         "preview": base64.b64encode(state.preview).decode() if state.preview else None,
         "output": state.output.as_json() if state.output else None,
         "engine": dict(state.engine) if state.engine is not None else None,
+        "provenance": dict(state.provenance) if state.provenance is not None else None,
         "error": {"code": state.error_code, "message": state.error_message} if state.error_code else None,
         "timings": dict(state.timings),
         "history": [
@@ -320,8 +326,9 @@ def to_json(state: JobState) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any]) -> JobState:
-    """Return the state that `to_json` wrote."""
+    """Return the state that `to_json` wrote, an older one's too."""
     error = document["error"] or {"code": "", "message": ""}
+    engine, provenance = separated(document["engine"], document.get("provenance"))
     return JobState(
         job_id=UUID(document["job_id"]),
         owner=document["owner"],
@@ -339,7 +346,8 @@ def from_json(document: Mapping[str, Any]) -> JobState:
         progress=document["progress"],
         preview=base64.b64decode(document["preview"]) if document["preview"] else None,
         output=StoredImage(**document["output"]) if document["output"] else None,
-        engine=document["engine"],
+        engine=engine,
+        provenance=provenance,
         error_code=error["code"],
         error_message=error["message"],
         timings=document["timings"],

@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 INFO = {
     "engine": {"name": "fake", "version": "1", "weights_sha256": "0" * 64},
+    "device": {"kind": "cuda", "name": "Tesla T4", "precision": "fp16"},
+    "batch_size": 3,
+    "seconds": {"decode": 0.05, "infer": 2.1, "encode": 0.02},
+    "parameters": {"seed": 7, "steps": 30},
+    "checks": {"colour_shift": 0.4},
+    "warnings": [],
     "format": "png",
     "width": 256,
     "height": 192,

@@ -101,6 +101,8 @@ class TestAJob:
         assert seen["output"]["filename"] == "holiday-upscale.png"
         assert seen["output"]["url"].startswith("/memory/outputs/")
         assert seen["engine"]["name"] == "fake"
+        assert seen["provenance"]["device"]["name"] == "Tesla T4"
+        assert (seen["provenance"]["parameters"]["seed"], seen["provenance"]["seconds"]["infer"]) == (7, 2.1)
 
     def test_says_in_a_sentence_why_it_failed(self, world: World, job: Job, api: APIClient) -> None:
         world.client.will(Script(error=InferenceRefused("bad_image", "The photo has no pixels.")))

@@ -102,6 +102,20 @@ class TestJobView:
         assert before == since
         assert before["completed_at"] is not None
 
+    def test_of_a_job_that_was_settled_before_there_was_provenance_shows_what_its_engine_told(
+        self, world: World, rich: Account
+    ) -> None:
+        job = world.submit(rich)
+        complete(world, job)
+        told = {"name": "light", "version": "1", "weights_sha256": "", "parameters": {"seed": 7}, "warnings": ["Mind."]}
+        Job.objects.update(outcome={"engine": told})
+
+        seen = view(Job.objects.get(), None)
+
+        assert seen["engine"] == {"name": "light", "version": "1", "weights_sha256": ""}
+        assert (seen["provenance"]["parameters"], seen["provenance"]["warnings"]) == ({"seed": 7}, ["Mind."])
+        assert seen["provenance"]["device"] is None
+
     def test_shows_a_preview_while_the_job_runs(self, world: World, rich: Account) -> None:
         job = world.submit(rich)
         begin(world, job)

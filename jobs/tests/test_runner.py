@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+import structlog
 
 import billing.services
 from inference.client import Progress
@@ -55,6 +56,35 @@ class TestAJobThatWorks:
         assert set(state.timings) == {"queued", "downloading", "inferring", "uploading"}
         assert billing.services.charged(str(job.id)) == job.credits
         assert billing.services.balance(rich).held == 0
+
+    def test_keeps_how_its_result_was_made(self, world: World, rich: Account) -> None:
+        job = world.submit(rich)
+
+        world.runner.run(job.id)
+
+        parts = ("device", "batch_size", "seconds", "parameters", "checks", "warnings")
+        assert world.state(job).provenance == {part: INFO[part] for part in parts}
+
+    def test_is_not_lost_over_what_no_store_could_hold(self, world: World, rich: Account) -> None:
+        info = {**INFO, "checks": {"shift": float("nan"), "seen": "a\0b"}, "seconds": "soon"}
+        world.client.will(Script(image=b"result", info=info))
+        job = world.submit(rich)
+
+        world.runner.run(job.id)
+
+        assert sql(job).status == "completed"
+        assert sql(job).outcome["provenance"]["checks"] == {"shift": None, "seen": "ab"}
+
+    def test_writes_no_prompt_into_the_log(self, world: World, rich: Account) -> None:
+        info = {**INFO, "parameters": {"prompt": "my secret garden"}, "warnings": ["Of my secret garden."]}
+        world.client.will(Script(image=b"result", info=info))
+        job = world.submit(rich, values={"prompt": "my secret garden"})
+
+        with structlog.testing.capture_logs() as lines:
+            world.runner.run(job.id)
+
+        assert any(line["event"] == "job_ended" for line in lines)
+        assert "secret" not in str(lines)
 
     def test_sends_the_photo_and_the_parameters_to_the_operations_model(self, world: World, rich: Account) -> None:
         job = world.submit(rich, values={"scale": "2", "seed": 7, "format": "webp"})

@@ -366,6 +366,7 @@ class TestSettle:
         assert state.output is not None
         assert settled.outcome["output"] == state.output.as_json()
         assert settled.outcome["engine"] == state.engine
+        assert settled.outcome["provenance"] == state.provenance
         assert settled.attempts == 1
 
 

@@ -54,6 +54,14 @@ def completed(state: JobState) -> JobState:
         now=NOW + timedelta(microseconds=1),
         output=StoredImage("outputs/x/1/result.webp", 256, 192, 900, "webp"),
         engine={"name": "light", "version": "1", "weights_sha256": "0" * 64},
+        provenance={
+            "device": {"kind": "cuda", "name": "Tesla T4", "precision": "fp16"},
+            "batch_size": 3,
+            "seconds": {"decode": 0.05, "infer": 2.0},
+            "parameters": {"seed": 2**32 - 1, "prompt": "é", "steps": None},
+            "checks": {"shift": [0.1, 2], "empty": False, "alpha": {}},
+            "warnings": [],
+        },
         timings={"downloading": 0.25, "inferring": 1.5, "uploading": 1e-3},
     )
 

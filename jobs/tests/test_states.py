@@ -51,7 +51,9 @@ MOVES: dict[str, Callable[[JobState], JobState]] = {
     "claim": lambda state: state.claim(now=NOW, lease=LEASE, max_attempts=5),
     "begin_again": lambda state: state.begin_again(now=NOW, lease=LEASE, max_attempts=5),
     "report": lambda state: state.report(now=NOW, lease=LEASE, stage=Stage.INFERRING, fraction=0.5),
-    "complete": lambda state: state.complete(now=NOW, output=RESULT, engine={"name": "e"}, timings={"inferring": 1.0}),
+    "complete": lambda state: state.complete(
+        now=NOW, output=RESULT, engine={"name": "e"}, provenance={"seconds": {"infer": 0.9}}, timings={"inferring": 1.0}
+    ),
     "fail": lambda state: state.fail(now=NOW, code="broken", message="It broke."),
     "cancel": lambda state: state.cancel(now=NOW),
     "release": lambda state: state.release(now=NOW),
@@ -240,6 +242,25 @@ class TestASnapshot:
 
         assert from_json(json.loads(json.dumps(to_json(state)))) == state
 
+    def test_that_is_older_than_provenance_is_read_with_what_its_engine_told(self) -> None:
+        old = to_json(in_status("completed"))
+        del old["provenance"]
+        old["engine"] = {"name": "e", "seconds": {"infer": 2.0}, "warnings": ["The prompt was not used."]}
+
+        state = from_json(old)
+
+        assert state.engine == {"name": "e"}
+        assert state.provenance is not None
+        assert state.provenance["seconds"] == {"infer": 2.0}
+        assert state.provenance["warnings"] == ["The prompt was not used."]
+        assert state.provenance["device"] is None
+
+    def test_that_is_older_and_whose_engine_told_nothing_has_no_provenance(self) -> None:
+        old = to_json(in_status("completed"))
+        del old["provenance"]
+
+        assert from_json(old).provenance is None
+
     def test_says_what_went_wrong_and_only_then(self) -> None:
         assert to_json(in_status("failed"))["error"] == {"code": "broken", "message": "It broke."}
         assert to_json(in_status("completed"))["error"] is None
@@ -262,6 +283,7 @@ class TestASnapshot:
             "preview",
             "output",
             "engine",
+            "provenance",
             "error",
             "timings",
             "history",
