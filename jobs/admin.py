@@ -26,7 +26,7 @@ from jobs.states import JobStatus
 from jobs.timeline import timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from django.db.models import QuerySet
@@ -237,23 +237,10 @@ def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
             for label, image in (("Input", view["input"]), ("Output", view["output"]))
             if image
         ],
-        "engine": _engine_lines(view["engine"] or {}),
         "timeline": timeline(job, state, movements),
         "movements": movements,
         "children": [(child, child.title) for child in job.children.order_by("requested_at")[:50]],
     }
-
-
-def _engine_lines(engine: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what an engine told of itself, in words; its parameters are those of the request."""
-    told = {name: value for name, value in engine.items() if name != "parameters" and value not in (None, "", [], {})}
-    return [(name.replace("_", " "), _words(value)) for name, value in told.items()]
-
-
-def _words(value: Any) -> str:  # noqa: ANN401 - JSON
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _question(deed: Deed, action: str, jobs: Sequence[Job], *, back_to: str) -> Question:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from imagen_site.templatetags.humane import seconds, thousands
+from imagen_site.templatetags.humane import seconds, thousands, told
 
 
 class TestALengthOfTime:
@@ -27,3 +29,20 @@ class TestALengthOfTime:
 class TestANumber:
     def test_is_written_in_thousands(self) -> None:
         assert thousands(1234567) == "1,234,567"
+
+
+class TestWhatAProgramTold:
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            ({"seed": 0, "colour_shift": 0.41234567, "tiles": 12}, "seed 0, colour shift 0.4123, tiles 12"),
+            ({"reproducible": True, "crop": False, "steps": None, "prompt": "", "more": {}}, "reproducible"),
+            ({"shift": [0.10000001, 2, "red"]}, "shift 0.1 2 red"),
+            ({"alpha": {"full": 0.5, "empty": False}}, "alpha full 0.5"),
+            ({}, ""),
+            ("as it is", "as it is"),
+            (1e-7, "1e-07"),
+        ],
+    )
+    def test_is_said_in_words(self, value: Any, words: str) -> None:
+        assert told(value) == words

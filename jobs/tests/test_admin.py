@@ -197,13 +197,32 @@ class TestThePageOfAJob:
         assert f'src="/memory/{completed.input_path}' in page
         assert f"/memory/outputs/{completed.id}/1/result.png" in page
 
-    def test_tells_what_the_engine_said_in_words(self, operator: Client, jobs: list[Job]) -> None:
-        engine = {"name": "light", "parameters": {"scale": 2}, "warnings": [], "seconds": {"decode": 0.1, "infer": 2}}
+    def test_tells_how_the_result_was_made(self, operator: Client, jobs: list[Job]) -> None:
+        page = operator.get(page_of(jobs[2])).content.decode()
+
+        for row in (
+            "<dt>Engine</dt><dd>fake 1</dd>",
+            "<dt>Device</dt><dd>Tesla T4, fp16; its passes were shared by 3 requests</dd>",
+            "<dt>Settings used</dt><dd>seed 7, steps 30</dd>",
+            "<dt>Checks</dt><dd>colour shift 0.4</dd>",
+            "<dt>Seconds in the model</dt><dd>decode 0.05, infer 2.1, encode 0.02</dd>",
+        ):
+            assert row in page
+
+    def test_tells_how_an_older_result_was_made_and_what_its_engine_warned_of(
+        self, operator: Client, jobs: list[Job]
+    ) -> None:
+        engine = {"name": "light", "seconds": {"decode": 0.1, "infer": 2}, "warnings": ["The steps were not used."]}
         Job.objects.filter(pk=jobs[2].pk).update(outcome={"engine": engine})
 
-        page = operator.get(page_of(jobs[2]))
+        page = operator.get(page_of(jobs[2])).content.decode()
 
-        assert page.context["job_page"]["engine"] == [("name", "light"), ("seconds", "decode 0.1, infer 2")]
+        assert "<dt>Seconds in the model</dt><dd>decode 0.1, infer 2</dd>" in page
+        assert "<dt>Warnings</dt><dd>The steps were not used.</dd>" in page
+        assert "<dt>Device</dt>" not in page
+
+    def test_of_a_job_that_made_nothing_has_no_such_section(self, operator: Client, jobs: list[Job]) -> None:
+        assert "How it was made" not in operator.get(page_of(jobs[3])).content.decode()
 
     def test_leads_to_its_parent_and_its_children(self, operator: Client, adapted: World, jobs: list[Job]) -> None:
         parent = jobs[2]

@@ -192,8 +192,38 @@ class TestAJobsPage:
         page = browser.get(f"/jobs/{job.id}/").content.decode()
 
         assert "holiday-upscale.png" in page
-        assert "fake 1" in page
         assert "http-equiv" not in page
+        for row in (
+            "<dt>Engine</dt><dd>fake 1</dd>",
+            "<dt>Device</dt><dd>Tesla T4, fp16; its passes were shared by 3 requests</dd>",
+            "<dt>Settings used</dt><dd>seed 7, steps 30</dd>",
+            "<dt>Checks</dt><dd>colour shift 0.4</dd>",
+            "<dt>Seconds in the model</dt><dd>decode 0.05, infer 2.1, encode 0.02</dd>",
+        ):
+            assert row in page
+
+    def test_of_an_older_one_says_what_its_engine_warned_of(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        job = adapted.submit(rich)
+        adapted.runner.run(job.id)
+        Job.objects.filter(id=job.id).update(
+            outcome={"engine": {"name": "light", "version": "2", "warnings": ["The steps were not used."]}}
+        )
+
+        page = browser.get(f"/jobs/{job.id}/").content.decode()
+
+        assert "<li>The steps were not used.</li>" in page
+        assert "<dt>Engine</dt><dd>light 2</dd>" in page
+        assert "<dt>Device</dt>" not in page
+
+    def test_of_one_that_has_not_begun_says_nothing_of_its_making(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        page = browser.get(f"/jobs/{adapted.submit(rich).id}/").content.decode()
+
+        assert "<dt>Engine</dt>" not in page
+        assert "<dt>Seconds in all</dt>" not in page
 
     def test_says_what_was_asked_for_zero_included(self, browser: Client, adapted: World, rich: Account) -> None:
         job = adapted.submit(rich, values={"seed": "0", "scale": "2"})

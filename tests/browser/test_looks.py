@@ -204,6 +204,12 @@ def forged(page: Page, gallery: Gallery) -> None:
     expect(page.get_by_role("heading", name="This form is too old")).to_be_visible()
 
 
+def made(page: Page, gallery: Gallery) -> None:
+    gallery.go(page, "/jobs/{completed}/")
+    page.get_by_text("How it was made").click()
+    expect(page.locator("#made")).to_be_visible()
+
+
 def at(path: str) -> Callable[[Page, Gallery], None]:
     return lambda page, gallery: gallery.go(page, path)
 
@@ -229,6 +235,7 @@ STATES: dict[str, Callable[[Page, Gallery], None]] = {
     "job-processing": at("/jobs/{processing}/"),
     "job-completed": compared,
     "job-zoomed": zoomed,
+    "job-made": made,
     "job-cut-out": at("/jobs/{cut_out}/"),
     "job-cropped": at("/jobs/{cropped}/"),
     "job-child": at("/jobs/{again}/"),
@@ -323,6 +330,17 @@ class TestAJobsLife:
         expect(page.locator("#controls")).to_be_visible()
 
         assert looks.shifted(page) < 0.01, page.evaluate("window.shifts")
+
+    def test_ends_with_how_it_was_made_without_a_reload(self, page: Page, gallery: Gallery) -> None:
+        gallery.go(page, "/jobs/{drawing}/")
+        page.get_by_text("How it was made").click()
+        expect(page.locator("#made")).not_to_contain_text("Engine")
+
+        advance = f"from tests.browser.seed import advance; advance({gallery.jobs['drawing']!r}, 'completed')"
+        gallery.site.python(advance)
+
+        expect(page.locator("#made")).to_contain_text("Tesla T4, fp16")
+        expect(page.locator("#warnings")).to_contain_text("The negative_prompt was not used")
 
 
 class TestTheComparison:

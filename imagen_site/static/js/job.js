@@ -54,17 +54,22 @@ function showPicture(job) {
   byId("waiting").hidden = false;
 }
 
-function showEngine(job) {
-  if (!job.engine) return;
-  byId("engine").textContent = `${job.engine.name} ${job.engine.version}`;
-  byId("weights").textContent = job.engine.weights_sha256;
-  const warnings = job.engine.warnings || [];
+function showWarnings(job) {
+  const warnings = job.provenance ? job.provenance.warnings : [];
   byId("warnings").replaceChildren(...warnings.map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
     return item;
   }));
   byId("warnings").hidden = warnings.length === 0;
+}
+
+// How it was made is put into words in one place, the page's template: take it from a page of the finished job.
+async function showMaking() {
+  const answer = await fetch(window.location.pathname, { cache: "no-store" });
+  if (!answer.ok || answer.redirected) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  byId("made").replaceWith(page.getElementById("made"));
 }
 
 keepFresh(byId("download"), () => root.dataset.id);
@@ -74,12 +79,15 @@ if (root.dataset.over !== "true") {
   const stop = followJobs(() => root.dataset.socket, (job) => {
     showStatus(root, job);
     showPicture(job);
-    showEngine(job);
+    showWarnings(job);
     announce(job, "The job");
     byId("problem").hidden = !job.error;
     byId("problem").textContent = job.error ? job.error.message : "";
     byId("cancel").hidden = over(job);
     for (const id of ["again", "change"]) byId(id).hidden = !over(job);
-    if (over(job)) stop();
+    if (!over(job)) return;
+    stop();
+    // Without a connection the list stays as it was; a reload has the rest.
+    showMaking().catch(() => {});
   });
 }
