@@ -1,0 +1,1 @@
+"""Networks as plain torch modules, and their weights from the files they come in. No Triton in here."""

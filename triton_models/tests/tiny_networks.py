@@ -1,0 +1,62 @@
+"""RRDBNet with a few random weights, and the files that its weights come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from triton_models.networks.rrdbnet import RRDBNet, Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+TINY = Shape(planes=8, blocks=1, growth=4)
+FLOAT16_TAG = (0x01306B47).to_bytes(4, "little")
+FLOAT32_TAG = bytes(4)
+
+
+def tiny_network(seed: int = 0, shape: Shape = TINY) -> RRDBNet:
+    """A network whose answer depends on what it sees and stays between 0 and 1 on the whole, as a trained one's does."""
+    generator = torch.Generator().manual_seed(seed)
+    network = RRDBNet(shape)
+    with torch.inference_mode():
+        for parameter in network.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+        network.conv_last.bias.fill_(0.5)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def save_checkpoint(network: RRDBNet, path: Path, key: str | None = "params_ema") -> Path:
+    """Write the weights as BasicSR does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = network.state_dict()
+    torch.save(state if key is None else {key: state}, path)
+    return path
+
+
+def save_ncnn(network: RRDBNet, folder: Path, *, half: bool = True) -> tuple[Path, Path]:
+    """Write the weights as ncnn's converter does: a text of layers, and a file of numbers."""
+    named = dict(network.named_modules())
+    convolutions = [(name, named[name]) for name in named if isinstance(named[name], torch.nn.Conv2d)]
+    lines, binary = ["Input data 0 1 data"], b""
+    for name, convolution in convolutions:
+        weights = convolution.weight.numpy()
+        lines.append(
+            f"Convolution {name} 1 1 data data 0={len(weights)} 1=3 4=1 5=1 6={weights.size} -23310=1,2.000000e-01"
+        )
+        binary += (FLOAT16_TAG + padded(weights)) if half else (FLOAT32_TAG + weights.astype("<f4").tobytes())
+        binary += convolution.bias.numpy().astype("<f4").tobytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    param, target = folder / "tiny.param", folder / "tiny.bin"
+    param.write_text("\n".join(["7767517", f"{len(lines)} 1", *lines, ""]))
+    target.write_bytes(binary)
+    return param, target
+
+
+def padded(weights: NDArray[np.float32]) -> bytes:
+    halves = weights.astype("<f2").tobytes()
+    return halves + bytes(-len(halves) % 4)
