@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import cv2
 import ncnn
 import numpy as np
-from PIL import Image
 
 from triton_models import quality, weights
 from triton_models.canvas import Canvas
 from triton_models.engines import Outcome
+from triton_models.enlargement import enlarged, has_no_color, likeness
 from triton_models.errors import EngineUnavailable, QualityGate
-from triton_models.images import Picture
 from triton_models.tiles import tiles
 from triton_models.transparency import opaque_pixels
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from triton_models.images import Picture
     from triton_models.parameters import Parameters
     from triton_models.progress import Watch
 
@@ -42,8 +42,6 @@ _STEPS = 3
 OVERLAP = 24
 # 240 with the overlap: a third of a second on two cores, which is also how long a cancelled request goes on.
 TILE = 192
-# Far below anything an honest result has (40 and more), far above a black or scrambled one.
-_LOWEST_PSNR_DB = 20.0
 
 
 @dataclass(frozen=True)
@@ -60,20 +58,12 @@ class LightUpscaler:
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
         scale = parameters.scale
         rgb = self._enlarge_tiled(picture, scale, watch)
-        alpha = None if picture.alpha is None else _enlarge_plane(picture.alpha, scale)
-        enlarged = Picture(rgb, alpha, picture.gray, picture.format, picture.metadata)
-        if picture.alpha is not None and not picture.alpha.any():
-            # Nothing is to be seen, so there is nothing to compare.
-            return Outcome(enlarged)
-        psnr = _psnr_of_reduced(picture, rgb)
-        if psnr < _LOWEST_PSNR_DB:
-            raise QualityGate(f"The enlarged picture does not look like the input ({psnr:.0f} dB); nothing was kept.")
-        return Outcome(enlarged, checks={"reduced_psnr_db": round(psnr, 1)})
+        return Outcome(enlarged(picture, rgb), checks=likeness(picture, rgb))
 
     def _enlarge_tiled(self, picture: Picture, scale: int, watch: Watch) -> NDArray[np.uint8]:
         canvas = Canvas.over(picture, scale)
         plan = list(tiles(picture.height, picture.width, size=TILE, overlap=OVERLAP))
-        colorless = picture.gray or has_no_color(picture.rgb)
+        colorless = has_no_color(picture)
         for done, tile in enumerate(plan):
             watch.report(done / len(plan), canvas.preview)
             low = opaque_pixels(picture, tile.outer())
@@ -146,20 +136,3 @@ def back_project(low: NDArray[np.float32], high: NDArray[np.float32], steps: int
 def _reduce(high: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     size = (high.shape[1] // factor, high.shape[0] // factor)
     return np.asarray(cv2.resize(high, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def has_no_color(rgb: NDArray[np.uint8]) -> bool:
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    return np.array_equal(red, green) and np.array_equal(green, blue)
-
-
-def _enlarge_plane(plane: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    height, width = plane.shape
-    return np.asarray(Image.fromarray(plane).resize((width * scale, height * scale), Image.Resampling.LANCZOS))
-
-
-def _psnr_of_reduced(picture: Picture, high: NDArray[np.uint8]) -> float:
-    # Under full transparency there is nothing to compare: the colours there were replaced on purpose.
-    reduced = cv2.resize(high, (picture.width, picture.height), interpolation=cv2.INTER_AREA)
-    shown = slice(None) if picture.alpha is None else picture.alpha > 0
-    return float(cv2.PSNR(np.ascontiguousarray(reduced[shown]), np.ascontiguousarray(picture.rgb[shown])))

@@ -148,7 +148,7 @@ def from_checkpoint(path: Path) -> RRDBNet:
 
 
 def from_ncnn(param: Path, binary: Path) -> RRDBNet:
-    """Load the weights from ncnn's files. Raises EngineUnavailable, naming the file, when they are another network's."""
+    """Load the weights of ncnn's files. Raises EngineUnavailable, naming the file, when they are another network's."""
     convolutions = read_convolutions(param, binary)
     blocks = (len(convolutions) - 6) // (3 * len(_DENSE))
     names = list(_names(max(0, blocks)))
