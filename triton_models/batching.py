@@ -97,13 +97,19 @@ class Batcher(Generic[_Work, _Made]):
             self._has_arrived(thread)
 
     def run(
-        self, works: Iterable[tuple[Hashable, _Work]], watch: Watch, *, ahead: int | None = None
+        self,
+        works: Iterable[tuple[Hashable, _Work]],
+        watch: Watch,
+        *,
+        ahead: int | None = None,
+        on_wait: Callable[[Unit[_Work, _Made]], None] = lambda _unit: None,
     ) -> Iterator[Unit[_Work, _Made]]:
         """
         Run the units of one request; yield them in their order, each as soon as it and those before it are done.
 
         works: key and work of each unit, taken as they are needed: at most `ahead` (twice the largest batch) are under
-        way. Reports nothing by itself. Raises what running a unit raised, or Cancelled within a tick of the wish; the
+        way. on_wait: called ten times a second with the unit that is waited for, which may have told how far it is;
+        nothing else is reported. Raises what running a unit raised, or Cancelled within a tick of the wish; the
         units that were not reached by then never run.
         """
         owner, under_way = object(), deque[Unit[_Work, _Made]]()
@@ -116,7 +122,10 @@ class Batcher(Generic[_Work, _Made]):
                 if not under_way:
                     return
                 unit = under_way.popleft()
-                _wait_for(unit, watch)
+                while not _is_done(unit):
+                    watch.check()
+                    on_wait(unit)
+                unit.made.result()
                 yield unit
         finally:
             self._withdraw(owner, under_way)
@@ -260,9 +269,3 @@ def _is_done(unit: Unit[_Work, _Made]) -> bool:
     except CancelledError as error:
         raise Cancelled("The model server is stopping.") from error
     return True
-
-
-def _wait_for(unit: Unit[_Work, _Made], watch: Watch) -> None:
-    while not _is_done(unit):
-        watch.check()
-    unit.made.result()

@@ -165,6 +165,23 @@ class TestABatcher:
         for done, _ in enumerate(batcher.run(works(), watch(), ahead=3), start=1):
             assert len(taken) <= done + 3
 
+    def test_shows_the_unit_that_is_waited_for_and_how_far_it_is(self) -> None:
+        shown, may_end = [], threading.Event()
+
+        def slow(units: Sequence[IntUnit]) -> list[int]:
+            units[0].tell(0.5)
+            assert may_end.wait(10)
+            return [unit.work for unit in units]
+
+        def look(unit: IntUnit) -> None:
+            shown.append((unit.number, unit.fraction))
+            may_end.set()
+
+        batcher = Batcher(slow, largest=1, name="test")
+
+        assert len(list(batcher.run([("a", 1)], watch(), on_wait=look))) == 1
+        assert shown[0] == (0, 0.5)
+
     def test_passes_on_what_a_unit_tells_while_it_runs(self) -> None:
         told: list[tuple[float, bytes | None]] = []
         may_end = threading.Event()
