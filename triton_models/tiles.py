@@ -53,6 +53,31 @@ def spans(length: int, *, size: int, overlap: int) -> list[Span]:
     return [Span(start, end, max(0, start - overlap), min(length, end + overlap)) for start, end in pairwise(edges)]
 
 
+def windows(length: int, *, largest: int, overlap: int, step: int = 1) -> list[Span]:
+    """
+    Cut a length into as few parts as can be that all look at equally many pixels, at most `largest`.
+
+    Each looks `overlap` or further on either side, except over an end. How many they look at is a multiple of `step`,
+    of which `largest` is one too; a single part may look beyond the end, where there is nothing until it is padded.
+    """
+    count = max(1, -(-(length - 2 * overlap) // (largest - 2 * overlap))) if length > largest else 1
+    seen = -(-(length + 2 * overlap * (count - 1)) // count)
+    seen = -(-seen // step) * step
+    if count == 1:
+        return [Span(0, length, 0, seen)]
+    starts = [index * (length - seen) // (count - 1) for index in range(count)]
+    # Half way between the end of one and the beginning of the next.
+    edges = [0, *((one + seen + other) // 2 for one, other in pairwise(starts)), length]
+    return [Span(*inner, start, start + seen) for inner, start in zip(pairwise(edges), starts, strict=True)]
+
+
+def equal_tiles(height: int, width: int, *, largest: int, overlap: int, step: int = 1) -> list[Tile]:
+    """Return tiles that all look at the same shape, row by row; see windows()."""
+    rows = windows(height, largest=largest, overlap=overlap, step=step)
+    columns = windows(width, largest=largest, overlap=overlap, step=step)
+    return [Tile(row, column) for row in rows for column in columns]
+
+
 def tiles(height: int, width: int, *, size: int, overlap: int) -> Iterator[Tile]:
     """Yield the tiles of a picture, row by row."""
     for rows in spans(height, size=size, overlap=overlap):
