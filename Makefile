@@ -46,7 +46,7 @@ test:
 # What a default run takes a sample of: whole.
 test-long:
 	@$(SET_UP) dev models-full model-server test-programs
-	$(VENV)/python -m pytest -m long
+	$(VENV)/python -m pytest -n 2 --dist loadgroup -m long
 	$(MODELS_TEST) -m long
 
 test-fast:

@@ -55,8 +55,10 @@ class LocalRun:
                 start_new_session=True,
             )
 
-    def wait_until_ready(self) -> None:
-        wait_until(lambda: "Stop with" in self.said() or self.process.poll() is not None, seconds=90, what="the start")
+    def wait_until_ready(self, *, seconds: float = 90) -> None:
+        wait_until(
+            lambda: "Stop with" in self.said() or self.process.poll() is not None, seconds=seconds, what="the start"
+        )
         assert "Stop with" in self.said(), self.said()
 
     def said(self) -> str:
@@ -196,9 +198,11 @@ class TestALocalRun:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 class TestTheCloudsPathOnOneMachine:
     def test_runs_a_job_through_every_service_and_leaves_nothing_behind(self, cloud_run: LocalRun) -> None:
-        cloud_run.wait_until_ready()
+        # Two emulators in Java, a database, Triton, two sites and five workers, on whatever the machine has left.
+        cloud_run.wait_until_ready(seconds=300)
         site = cloud_run.site()
 
         job = site.wait_for(str(site.submit("background/remove", photo())["job_id"]))
