@@ -1,8 +1,9 @@
 """
 The model server's shell.
 
-fetch                       put the light engines' weights on the model volume
-engines                     list the engines and whether they can be used here
+fetch [--engine NAME]       put weights on the model volume: the light engines', or those named, or --all
+engines                     list the engines, whether they can be used here, and what is to be fetched for them
+lock --engine NAME          for maintainers: pin what the model hub has for an entry of weights.lock
 run OPERATION IN OUT ...    one image through one operation
 
 Exit codes: 0 done · 1 the image or the result is not fit · 2 wrong command line · 3 weights are missing · 130 Ctrl-C.
@@ -18,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from triton_models import weights
+from triton_models import volume_shell, weights
 from triton_models.engines import OPERATIONS
 from triton_models.errors import EngineUnavailable, InvalidParameter, ModelError, UnknownEngine, WeightsNotFetched
 from triton_models.parameters import COMMON
@@ -64,8 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--volume", type=Path, default=weights.model_volume(), help="the folder of the weights")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("fetch", help="put the light engines' weights there").set_defaults(command=_fetch)
-    commands.add_parser("engines", help="list the engines").set_defaults(command=_engines)
+    volume_shell.add_commands(commands)
     run = commands.add_parser("run", help="one image through one operation")
     run.set_defaults(command=_run)
     run.add_argument("operation", choices=OPERATIONS)
@@ -85,24 +85,6 @@ def _parameter_names() -> list[str]:
 def _accepted_by(name: str) -> str:
     users = [operation.name for operation in OPERATIONS.values() if name in operation.accepts]
     return ", ".join(users) or "all operations"
-
-
-def _fetch(asked: argparse.Namespace) -> int:
-    lock = weights.read_lock()
-    needed = {name: lock[name] for operation in OPERATIONS.values() for name in operation.light.weights}
-    weights.fetch(needed.values(), asked.volume, say=lambda line: print(line, flush=True))  # noqa: T201 - this is a shell command
-    return 0
-
-
-def _engines(asked: argparse.Namespace) -> int:
-    lock = weights.read_lock()
-    for operation in OPERATIONS.values():
-        for spec in operation.engines:
-            state = spec.problem(asked.volume) or "ready"
-            kind = "light" if spec.light else "main"
-            licences = ", ".join(lock[name].licence for name in spec.weights)
-            sys.stdout.write(f"{operation.name:18} {spec.name:22} {kind:6} {licences:14} {state}\n")
-    return 0
 
 
 def _run(asked: argparse.Namespace) -> int:

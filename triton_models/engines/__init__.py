@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from triton_models import devices, weights
 from triton_models.devices import CPU
 from triton_models.errors import EngineUnavailable, LibraryMissing, UnknownEngine
+from triton_models.weights import Finding, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -110,15 +111,23 @@ class EngineSpec:
     or_weights: tuple[str, ...] = ()
     needs_card: bool = False
 
+    def finding(self, volume: Path) -> Finding:
+        """Return how its weights stand; a wrong file counts wherever it is, those that will do instead included."""
+        first = _finding(self.weights, volume)
+        if not self.or_weights or first.standing in {Standing.READY, Standing.WRONG}:
+            return first
+        other = _finding(self.or_weights, volume)
+        return other if other.standing in {Standing.READY, Standing.WRONG} else first
+
     def problem(self, volume: Path) -> str | None:
         """Say in a sentence what keeps its weights from use; None when all of one kind are there and right."""
-        first = _problem(self.weights, volume)
-        return None if first and self.or_weights and _problem(self.or_weights, volume) is None else first
+        return self.finding(volume).sentence or None
 
 
-def _problem(entries: Iterable[str], volume: Path) -> str | None:
+def _finding(entries: Iterable[str], volume: Path) -> Finding:
     lock = weights.read_lock()
-    return next(filter(None, (weights.problem(lock[entry], volume) for entry in entries)), None)
+    findings = (weights.inspect(lock[entry], volume) for entry in entries)
+    return next((each for each in findings if each.standing is not Standing.READY), Finding(Standing.READY))
 
 
 def _same(width: int, height: int, _parameters: Parameters) -> tuple[int, int]:
@@ -217,7 +226,8 @@ def load_engines(operation: Operation, volume: Path, *, required: frozenset[str]
 
     The light one fits every request, so that those behind it are taken by their names alone: the engines that need a
     card where there is none. required: names of engines without which to refuse; whoever runs the server wants them
-    used, on whatever device. Raises EngineUnavailable, naming what is missing, for those and for the light engine.
+    used, on whatever device. Raises EngineUnavailable, naming what is missing, for those and for the light engine, and
+    for a file that is not the locked one whoever's it is: it was damaged, or somebody has put it there.
     """
     loaded: dict[str, Engine] = {}
     by_name_only: dict[str, Engine] = {}
@@ -232,7 +242,11 @@ def load_engines(operation: Operation, volume: Path, *, required: frozenset[str]
 
 
 def _load_if_there(spec: EngineSpec, volume: Path) -> Engine | None:
-    if spec.problem(volume):
+    finding = spec.finding(volume)
+    if finding.standing is Standing.WRONG:
+        raise EngineUnavailable(f"The engine {spec.name} cannot be used: {finding.sentence}")
+    if finding.standing is not Standing.READY:
+        _log.info("The engine %s is left out: %s", spec.name, finding.sentence)
         return None
     try:
         return _load(spec, volume)

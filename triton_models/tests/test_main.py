@@ -82,7 +82,7 @@ class TestRun:
         self, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert shell(tmp_path, "run", "upscale", photo, tmp_path / "out.png") == 3
-        assert "run `python -m triton_models fetch`" in capsys.readouterr().err
+        assert "run `python -m triton_models fetch --engine" in capsys.readouterr().err
 
     def test_stops_at_ctrl_c_without_a_half_written_file(
         self, volume: Path, photo: Path, monkeypatch: pytest.MonkeyPatch

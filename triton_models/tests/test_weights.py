@@ -5,12 +5,14 @@ import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from triton_models import weights
 from triton_models.errors import EngineUnavailable, WeightsNotFetched
 from triton_models.weights import LockedFile, LockedWeights
+from triton_models.weights.lock import Wheel
 
 MEMBER, CONTENT = "small_net/net.bin", b"numbers"
 
@@ -42,15 +44,16 @@ def locked(index: Path) -> LockedWeights:
         archive.writestr("small_net-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small-net\nVersion: 1.0\n")
         archive.writestr("small_net-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
     return LockedWeights(
-        engine="small",
-        package="small-net",
-        version="1.0",
+        name="small",
         licence="MIT",
-        wheel=wheel.name,
-        wheel_sha256=sha256(wheel.read_bytes()),
         weights="net.bin",
-        files=(LockedFile("net.bin", MEMBER, sha256(CONTENT)),),
+        source=Wheel("small-net", "1.0", wheel.name, sha256(wheel.read_bytes())),
+        files=(LockedFile("net.bin", sha256(CONTENT), member=MEMBER),),
     )
+
+
+def from_wheel(locked: LockedWeights, **changed: str) -> LockedWeights:
+    return replace(locked, source=replace(cast("Wheel", locked.source), **changed))
 
 
 def fetch(locked: LockedWeights, volume: Path) -> list[str]:
@@ -73,7 +76,7 @@ class TestFetch:
     def test_leaves_alone_what_is_there_and_right(self, locked: LockedWeights, index: Path, tmp_path: Path) -> None:
         volume = tmp_path / "models"
         fetch(locked, volume)
-        (index / locked.wheel).unlink()
+        next(index.glob("*.whl")).unlink()
 
         assert fetch(locked, volume) == ["small: already there."]
 
@@ -88,12 +91,12 @@ class TestFetch:
 
     def test_refuses_a_wheel_with_another_sha256(self, locked: LockedWeights, tmp_path: Path) -> None:
         with pytest.raises(WeightsNotFetched, match=r"small_net-1\.0-py3-none-any\.whl has the wrong sha256"):
-            fetch(replace(locked, wheel_sha256=sha256(b"another")), tmp_path)
+            fetch(from_wheel(locked, wheel_sha256=sha256(b"another")), tmp_path)
 
         assert not list(tmp_path.rglob("net.bin"))
 
     def test_refuses_a_member_with_another_sha256(self, locked: LockedWeights, tmp_path: Path) -> None:
-        other = LockedFile("net.bin", MEMBER, sha256(b"another"))
+        other = LockedFile("net.bin", sha256(b"another"), member=MEMBER)
 
         with pytest.raises(WeightsNotFetched, match=r"net\.bin has the wrong sha256"):
             fetch(replace(locked, files=(other,)), tmp_path / "models")
@@ -101,14 +104,14 @@ class TestFetch:
         assert not list((tmp_path / "models").rglob("net.bin"))
 
     def test_says_which_member_a_wheel_lacks(self, locked: LockedWeights, tmp_path: Path) -> None:
-        missing = LockedFile("net.param", "small_net/net.param", sha256(CONTENT))
+        missing = LockedFile("net.param", sha256(CONTENT), member="small_net/net.param")
 
         with pytest.raises(WeightsNotFetched, match=r"does not hold small_net/net\.param"):
             fetch(replace(locked, files=(missing,)), tmp_path / "models")
 
     def test_says_so_when_the_index_has_no_such_package(self, locked: LockedWeights, tmp_path: Path) -> None:
         with pytest.raises(WeightsNotFetched, match=r"no-such-net 1\.0 could not be downloaded: .*reachable"):
-            fetch(replace(locked, package="no-such-net"), tmp_path / "models")
+            fetch(from_wheel(locked, package="no-such-net"), tmp_path / "models")
 
     def test_says_so_when_the_volume_cannot_be_written(self, locked: LockedWeights, tmp_path: Path) -> None:
         (tmp_path / "models").write_text("a file where a folder should be")
@@ -140,6 +143,6 @@ class TestModelVolume:
         assert weights.model_volume({"IMAGEN_MODELS_DIR": "models-here"}) == Path("models-here")
 
     def test_lies_in_the_project_otherwise(self) -> None:
-        project = Path(weights.__file__).parents[1]
+        project = Path(weights.__file__).parents[2]
 
         assert weights.model_volume({}) == project / ".cache" / "models"

@@ -1,0 +1,133 @@
+"""The shell's commands about weights: which engines there are, fetching what they need, pinning it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from triton_models import weights
+from triton_models.engines import OPERATIONS
+from triton_models.errors import InvalidParameter
+from triton_models.weights import bars, pinning
+from triton_models.weights.downloads import Downloader
+from triton_models.weights.fetching import missing_files
+from triton_models.weights.licences import accepted_licences, refusal
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping
+
+    from triton_models.engines import EngineSpec
+    from triton_models.weights import LockedWeights
+
+_INTERRUPTED = 130
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add fetch, engines and lock to a parser that has a --volume."""
+    fetch = commands.add_parser("fetch", help="put weights on the model volume: the light engines', or those named")
+    fetch.set_defaults(command=_fetch)
+    fetch.add_argument(
+        "--engine", action="append", default=[], metavar="NAME", help="an engine, or an entry of the lock"
+    )
+    fetch.add_argument("--all", action="store_true", help="everything that is pinned and whose licence allows it")
+    fetch.add_argument("--accept-licence", action="append", default=[], metavar="NAME", help="accept it, by its engine")
+    commands.add_parser("engines", help="list the engines and how they stand").set_defaults(command=_engines)
+    lock = commands.add_parser("lock", help="for maintainers: ask the model hub for what an entry should pin")
+    lock.set_defaults(command=_lock)
+    lock.add_argument("--engine", action="append", required=True, metavar="NAME", help="an engine, or an entry")
+    lock.add_argument("--revision", default="", help="a branch, refs/pr/NUMBER or a commit; that of the lock otherwise")
+
+
+def _fetch(asked: argparse.Namespace) -> int:
+    lock = weights.read_lock()
+    accepted = accepted_licences() | {entry.name for entry in _named(asked.accept_licence, lock)}
+    chosen = _everything(lock, accepted) if asked.all else []
+    chosen += _named(asked.engine, lock)
+    chosen = chosen or _light(lock)
+    try:
+        with bars.shown() as meter:
+            weights.fetch(dict.fromkeys(chosen), asked.volume, say=_say, accepted=accepted, meter=meter)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. What came is kept; the same command goes on from there.\n")
+        return _INTERRUPTED
+    for entry in chosen:
+        if sentence := refusal(entry, accepted_licences()):
+            _say(f"Not used yet: {sentence}")
+    return 0
+
+
+def _say(line: str) -> None:
+    bars.above(line, sys.stdout)
+
+
+def _light(lock: Mapping[str, LockedWeights]) -> list[LockedWeights]:
+    return [lock[name] for name in dict.fromkeys(name for row in OPERATIONS.values() for name in row.light.weights)]
+
+
+def _everything(lock: Mapping[str, LockedWeights], accepted: frozenset[str]) -> list[LockedWeights]:
+    chosen = []
+    for entry in lock.values():
+        if not entry.pinned:
+            _say(f"Left out: {weights.inspect(entry, Path(), accepted=accepted).sentence}")
+        elif sentence := refusal(entry, accepted):
+            _say(f"Left out: {sentence}")
+        else:
+            chosen.append(entry)
+    return chosen
+
+
+def _named(names: Iterable[str], lock: Mapping[str, LockedWeights]) -> list[LockedWeights]:
+    specs = {spec.name: spec for row in OPERATIONS.values() for spec in row.engines}
+    found: list[LockedWeights] = []
+    for name in names:
+        if name not in specs and name not in lock:
+            known = sorted({*lock, *(name for name, spec in specs.items() if spec.weights)})
+            raise InvalidParameter(f"There is no engine {name!r}; there are {', '.join(known)}.")
+        entries = specs[name].weights if name in specs else (name,)
+        found += [lock[entry] for entry in entries if entry in lock]
+    return found
+
+
+def _engines(asked: argparse.Namespace) -> int:
+    lock = weights.read_lock()
+    rows = [
+        (
+            row.name,
+            spec.name,
+            "light" if spec.light else "main",
+            _licences(spec, lock),
+            _state(spec, lock, asked.volume),
+        )
+        for row in OPERATIONS.values()
+        for spec in row.engines
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        sys.stdout.write("  ".join([*cells, row[4]]) + "\n")
+    return 0
+
+
+def _licences(spec: EngineSpec, lock: Mapping[str, LockedWeights]) -> str:
+    return ", ".join(dict.fromkeys(lock[name].licence for name in spec.weights if name in lock)) or "-"
+
+
+def _state(spec: EngineSpec, lock: Mapping[str, LockedWeights], volume: Path) -> str:
+    finding = spec.finding(volume)
+    standing = str(finding.standing.value)
+    if finding.standing is weights.Standing.READY:
+        return standing
+    missing = sum(file.bytes for name in spec.weights if name in lock for file in missing_files(lock[name], volume))
+    size = f" ({bars.megabytes(missing)} to fetch)" if finding.standing is weights.Standing.MISSING else ""
+    return f"{standing}{size}: {finding.sentence}"
+
+
+def _lock(asked: argparse.Namespace) -> int:
+    downloader = Downloader()
+    for entry in _named(asked.engine, weights.read_lock()):
+        pinned = pinning.pin(entry, downloader, revision=asked.revision, say=_say)
+        pinning.write(pinned)
+        _say(f"{entry.name}: pinned {pinned.source}, {len(pinned.files)} files, {bars.megabytes(pinned.bytes)}.")
+    return 0

@@ -1,0 +1,28 @@
+"""Licences that somebody must have accepted by name."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from triton_models.weights.lock import LockedWeights
+
+
+def accepted_licences(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Return the entries whose licence IMAGEN_ACCEPT_LICENCES names, separated by commas."""
+    names = environment.get("IMAGEN_ACCEPT_LICENCES", "").split(",")
+    return frozenset(name.strip() for name in names if name.strip())
+
+
+def refusal(locked: LockedWeights, accepted: frozenset[str]) -> str | None:
+    """Say in a sentence that the licence has to be accepted first; None where it has been, or need not be."""
+    if locked.acceptance != "required" or locked.name in accepted:
+        return None
+    return (
+        f"The licence of {locked.name}, {locked.licence}, has not been accepted. {locked.terms} "
+        f"Read it at {locked.licence_url}, then accept it by name: `fetch --accept-licence {locked.name}`, "
+        f"and IMAGEN_ACCEPT_LICENCES={locked.name} where it is to be used."
+    )
