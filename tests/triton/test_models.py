@@ -14,6 +14,7 @@ from inference import tensors
 from inference.client import Cancellation, InferenceRequest, InferenceResult, Progress
 from inference.errors import InferenceCancelled, InferenceError, InferenceRefused, InferenceTimeout
 from inference.triton_client import TritonInferenceClient
+from jobs.provenance import PARTS, identity, provenance
 from tests.triton import photographs
 from triton_models.engines import OPERATIONS
 from triton_models.local_triton import LocalTriton
@@ -238,6 +239,24 @@ class TestEffect:
         assert none.tobytes() == photograph.tobytes()
         assert 0 < TestUpscale.distance(some, photograph) < TestUpscale.distance(full, photograph)
         assert full.size == photograph.size
+
+
+@pytest.mark.parametrize("model", sorted(OPERATIONS))
+class TestProvenance:
+    def test_is_all_kept_in_the_job(self, triton_client: TritonInferenceClient, model: str) -> None:
+        photograph = photographs.jpeg(photographs.small(photographs.coffee(), 64))
+
+        info = infer(triton_client, request_for(model, photograph, seed=7, prompt="a cup", options={"steps": 5})).info
+
+        told = provenance(info, asked={"prompt": "a cup"})
+        assert told["device"]["kind"] in {"cpu", "cuda"}
+        assert told["parameters"]["seed"] == 7
+        assert "prompt" not in told["parameters"]
+        # Nothing of it was cut, left out or changed; the prompts are in the job's own parameters.
+        prompts = {"prompt": "a cup", "negative_prompt": ""} if "prompt" in info["parameters"] else {}
+        whole = {**told, "parameters": {**told["parameters"], **prompts}}
+        assert {part: info[part] for part in PARTS} == whole
+        assert identity(info) == info["engine"]
 
 
 @pytest.mark.parametrize("model", sorted(OPERATIONS))
