@@ -84,6 +84,7 @@ lock:
 	$(UV_COMPILE) pyproject.toml --extra dev -c requirements/site.lock -o requirements/dev.lock
 	for level in light dev full; do \
 	  $(UV_COMPILE) --group models-$$level $(WITHOUT_TORCH) -o requirements/models-$$level.lock || exit 1; done
+	$(UV_COMPILE) --group models-main -c requirements/models-full.lock $(WITHOUT_TORCH) -o requirements/models-main.lock
 
 models:
 	@$(SET_UP) models-full model-server

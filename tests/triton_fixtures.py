@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from inference.triton_client import TritonInferenceClient
-from triton_models.local_server import REPOSITORY
 from triton_models.local_triton import LocalTriton
+from triton_models.server_command import REPOSITORY
 from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
 
 # Named here for the tests of packages that must not import the model server.

@@ -18,17 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
-from triton_models import server_runs, server_wheel, weights
-from triton_models.engines import OPERATIONS
-from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
+from triton_models import server_command, server_runs, server_wheel
+from triton_models.server_command import REPOSITORY
+from triton_models.server_wheel import LocalServerError
 
-REPOSITORY = Path(__file__).resolve().parent / "repository"
-
-_EXIT_TIMEOUT_SECONDS = 5
+_EXIT_SECONDS = 5
 _PR_SET_PDEATHSIG = 1
-# The engines' images pass through it; Docker's default of 64 MB is too small for one large photograph.
-_LEAST_SHARED_MEMORY = 256 * 2**20
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton's backend puts its regions, not a temporary file
 
 
 @dataclass(frozen=True)
@@ -66,26 +61,18 @@ def serve(*, ports: Ports, repositories: Sequence[Path], models: Sequence[str], 
     """
     server_wheel.check_platform()
     ports.refuse_if_taken()
-    _refuse_small_shared_memory()
+    server_command.refuse_small_shared_memory()
     found = _models_in(repositories, wanted=models)
-    _refuse_missing_weights([model.name for model in found])
+    server_command.refuse_missing_weights([model.name for model in found])
     files = server_wheel.fetch(server_wheel.cache_folder())
-    run = server_runs.begin(server_wheel.cache_folder() / "triton-runs", shared_memory=_SHARED_MEMORY)
+    run = server_runs.begin(server_wheel.cache_folder() / "triton-runs", shared_memory=server_command.SHARED_MEMORY)
     for model in found:
         _copy_for_cpu(model, run.repository / model.name)
     if die_with_parent:
         _die_with_parent()
     command = _command(files, run, ports, [model.name for model in found])
-    os.execve(files.program, command, _environment())  # noqa: S606 - a list, and no shell
-
-
-def _refuse_small_shared_memory() -> None:
-    free = shutil.disk_usage(_SHARED_MEMORY).free
-    if free < _LEAST_SHARED_MEMORY:
-        raise LocalServerError(
-            f"Triton passes images through {_SHARED_MEMORY}, which has {free >> 20} MB free and needs "
-            f"{_LEAST_SHARED_MEMORY >> 20} (in Docker: --shm-size=1g)."
-        )
+    environment = {**server_command.environment(), "LD_LIBRARY_PATH": server_wheel.library_path()}
+    os.execve(files.program, command, environment)  # noqa: S606 - a list, and no shell
 
 
 def _models_in(repositories: Iterable[Path], *, wanted: Sequence[str]) -> list[Path]:
@@ -102,15 +89,6 @@ def _models_in(repositories: Iterable[Path], *, wanted: Sequence[str]) -> list[P
     return [path for name, path in found.items() if name in wanted or not wanted]
 
 
-def _refuse_missing_weights(models: Iterable[str]) -> None:
-    lock, volume = weights.read_lock(), weights.model_volume()
-    needed = {entry for model in models if model in OPERATIONS for entry in OPERATIONS[model].light.weights}
-    for entry in sorted(needed):
-        # Triton would say the same at the end of a page of log, and then stop.
-        if trouble := weights.problem(lock[entry], volume):
-            raise LocalServerError(trouble)
-
-
 def _copy_for_cpu(model: Path, target: Path) -> None:
     shutil.copytree(model, target, ignore=shutil.ignore_patterns("__pycache__"))
     config = (target / "config.pbtxt").read_text("utf-8")
@@ -125,32 +103,13 @@ def on_cpu(config: str) -> str:
 def _command(files: server_wheel.ServerFiles, run: server_runs.Run, ports: Ports, models: list[str]) -> list[str]:
     return [
         str(files.program),
-        f"--model-repository={run.repository}",
+        *server_command.arguments(run.repository, models, exit_seconds=_EXIT_SECONDS),
         f"--backend-directory={files.backends}",
         f"--backend-config=python,shm-region-prefix-name={run.token}",
-        "--model-control-mode=explicit",
-        *(f"--load-model={model}" for model in models),
-        "--disable-auto-complete-config",
-        # Ready means that it answers; each model has a readiness of its own.
-        "--strict-readiness=false",
-        f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}",
         "--allow-gpu-metrics=false",
         *(f"--{name}-address=127.0.0.1" for name in vars(ports)),
         *(f"--{name}-port={port}" for name, port in vars(ports).items()),
     ]
-
-
-def _environment() -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
-    environment["IMAGEN_PROJECT_ROOT"] = str(PROJECT_ROOT)
-    # The stub takes the first python3 of PATH for its own and finds its packages from there.
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"
-    environment["LD_LIBRARY_PATH"] = server_wheel.library_path()
-    # Engines that share cores: sleeping threads save a quarter of the processor time, trimming a tenth of memory.
-    environment = {"OMP_WAIT_POLICY": "passive", "MALLOC_TRIM_THRESHOLD_": str(2**20)} | environment
-    if threads := environment.get("IMAGEN_ENGINE_THREADS"):
-        environment.setdefault("OMP_NUM_THREADS", threads)
-    return environment
 
 
 def _die_with_parent() -> None:

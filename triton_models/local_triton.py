@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from triton_models.local_server import REPOSITORY, Ports
+from triton_models.local_server import Ports
+from triton_models.server_command import REPOSITORY
 from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
 
 _POLL_SECONDS = 0.05

@@ -6,8 +6,8 @@ import pytest
 
 from jobs.operations import OPERATIONS, Operation
 from triton_models import engines
-from triton_models.local_server import REPOSITORY
 from triton_models.parameters import COMMON, resolve
+from triton_models.server_command import REPOSITORY
 from triton_models.server_wheel import PROJECT_ROOT
 
 EVERY = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.name)

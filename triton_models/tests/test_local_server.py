@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from triton_models import local_server
-from triton_models.local_server import REPOSITORY, Ports
+from triton_models.local_server import Ports
+from triton_models.server_command import REPOSITORY
 from triton_models.server_wheel import LocalServerError
 
 
@@ -73,31 +74,3 @@ class TestPorts:
 
     def test_are_free_when_nobody_has_them(self) -> None:
         Ports.free().refuse_if_taken()
-
-
-class TestSharedMemory:
-    def test_must_have_room_for_photographs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(local_server, "_LEAST_SHARED_MEMORY", 2**60)
-
-        with pytest.raises(LocalServerError, match=r"--shm-size=1g"):
-            local_server._refuse_small_shared_memory()
-
-
-class TestEnvironment:
-    def test_leads_the_stub_to_this_interpreter_and_to_the_project(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-        monkeypatch.setenv("IMAGEN_ENGINE_THREADS", "3")
-
-        environment = local_server._environment()
-
-        assert (Path(environment["PATH"].split(":")[0]) / "python3").exists()
-        assert (Path(environment["IMAGEN_PROJECT_ROOT"]) / "triton_models/serving.py").exists()
-        assert environment["OMP_NUM_THREADS"] == "3"
-        assert environment["OMP_WAIT_POLICY"] == "passive"
-        assert "PYTHONPATH" not in environment
-
-    def test_leaves_what_was_set_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-
-        assert local_server._environment()["OMP_WAIT_POLICY"] == "active"
