@@ -118,8 +118,7 @@ class Pipeline:
         watch.check()
         parameters, unknown = resolve(request.asked(), self.operation.accepts)
         engine = choose(self.operation, self.engines, parameters)
-        header = images.inspect(request.image, self.limits)
-        self._check_output_size(header, parameters)
+        header = self._inspected(request.image, parameters)
         shares = self._shares(header, engine, parameters)
         with _announced(engine):
             with seconds.of("decode"):
@@ -128,20 +127,17 @@ class Pipeline:
             watch.report(shares.decoded, lambda: images.preview(picture))
             with seconds.of("infer"):
                 inferring = watch.part(shares.decoded, shares.inferred)
-                # What the API promises of every engine, and no engine need be trusted with.
-                outcome = Outcome(picture) if parameters.strength == 0 else engine.run(picture, parameters, inferring)
-                self._gate(picture, outcome.picture, parameters)
+                outcome = self._infer(engine, picture, parameters, inferring)
         preview = images.preview(outcome.picture)
         watch.report(shares.inferred, lambda: preview)
         with seconds.of("encode"):
             encoding = watch.part(shares.inferred, 1.0)
             encoded = encoding.during(lambda: _encode(outcome, parameters), expected_seconds=shares.encoding)
-        warnings = [*outcome.warnings, *_unused(parameters, self.operation, engine, unknown)]
         info = _info(engine, header, outcome, encoded) | {
             "seconds": seconds.seconds | outcome.seconds,
-            "warnings": warnings,
+            "warnings": [*outcome.warnings, *_unused(parameters, self.operation, engine, unknown)],
+            "parameters": parameters.described(self.operation.accepts) | outcome.chosen,
         }
-        info["parameters"] = parameters.described(self.operation.accepts) | outcome.chosen
         watch.report(1.0)
         return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info, preview)
 
@@ -166,22 +162,27 @@ class Pipeline:
             encoding=_ENCODE_SECONDS.get(parameters.format, _ENCODE_SECONDS["png"]) * goes,
         )
 
-    def _check_output_size(self, header: Header, parameters: Parameters) -> None:
+    def _inspected(self, data: bytes, parameters: Parameters) -> Header:
+        header = images.inspect(data, self.limits)
         size = self.operation.output_size(header.width, header.height, parameters)
         if size is None or size[0] * size[1] <= self.output_pixels:
-            return
+            return header
         made, allowed = size[0] * size[1] / 1e6, self.output_pixels / 1e6
         raise ImageTooLarge(
             f"The result would have {made:.1f} megapixels ({size[0]} x {size[1]}); {allowed:g} are allowed. "
             f"The image has {header.width} x {header.height}."
         )
 
-    def _gate(self, source: Picture, made: Picture, parameters: Parameters) -> None:
-        promised = self.operation.output_size(source.width, source.height, parameters)
+    def _infer(self, engine: Engine, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
+        # What the API promises of every engine, and no engine need be trusted with.
+        outcome = Outcome(picture) if parameters.strength == 0 else engine.run(picture, parameters, watch)
+        made = outcome.picture
+        promised = self.operation.output_size(picture.width, picture.height, parameters)
         if promised is not None:
             quality.require_size(made.rgb, promised)
         if not self.operation.may_be_flat:
-            quality.require_not_flat(made.rgb, source.rgb)
+            quality.require_not_flat(made.rgb, picture.rgb)
+        return outcome
 
 
 def _announced(engine: Engine) -> AbstractContextManager[None]:
