@@ -102,6 +102,9 @@ class TestAJobOfTheCloud:
         job = site.job(job_id)
         assert (taken["job_id"], taken["outcome"]) == (job_id, "settled")
         assert (job["status"], job["attempt"]) == ("completed", 1)
+        # By way of Firestore, which takes no list in a list, and of SQL, which takes no NaN.
+        assert job["provenance"]["device"]["name"] == "Tesla T4"
+        assert job["provenance"]["checks"] == {"shift": [0.5, "[1]"], "worst": None}
         assert taken["trace_id"] == site.events("worker", "job_ended")[0]["trace_id"]
         assert SQL_ASKED_FOR not in site.log("worker")
         assert alive.exists()

@@ -17,6 +17,8 @@ __all__ = ["SQL_ASKED_FOR", "app"]
 SQL_ASKED_FOR = "sql_was_asked_for"
 INFO = {
     "engine": {"name": "fake", "version": "1", "weights_sha256": "0" * 64},
+    "device": {"kind": "cuda", "name": "Tesla T4", "precision": "fp16"},
+    "checks": {"shift": [0.5, [1]], "worst": float("nan")},
     "format": "png",
     "width": 256,
     "height": 192,
