@@ -102,7 +102,14 @@ class Downloader:
         """
         partial.touch()
         resumed = partial.stat().st_size > 0
-        self._insist(lambda: self._go_on(wanted, partial, on_bytes), wanted.url, came=lambda: partial.stat().st_size)
+        try:
+            self._insist(
+                lambda: self._go_on(wanted, partial, on_bytes), wanted.url, came=lambda: partial.stat().st_size
+            )
+        except WeightsNotFetched:
+            if not partial.stat().st_size:
+                partial.unlink()
+            raise
         found = _sha256(partial)
         if found == wanted.sha256:
             return

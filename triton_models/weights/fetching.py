@@ -115,7 +115,10 @@ def _fetch_one(
                 fetch_members(entry, entry.source, volume)
             return
         for file in files:
-            _download(entry, file, volume, meter, downloader)
+            if file.text:
+                _write(file.text, entry.folder(volume) / file.path)
+            else:
+                _download(entry, file, volume, meter, downloader)
 
 
 def _download(entry: LockedWeights, file: LockedFile, volume: Path, meter: bars.Meter, downloader: Downloader) -> None:
@@ -128,6 +131,12 @@ def _download(entry: LockedWeights, file: LockedFile, volume: Path, meter: bars.
     partial.replace(target)
     for outdated in target.parent.glob(f".{target.name}.*.part"):
         outdated.unlink()
+
+
+def _write(text: str, target: Path) -> None:
+    unfinished = target.with_name(f".{target.name}.part")
+    unfinished.write_bytes(text.encode())
+    unfinished.replace(target)
 
 
 def _url(entry: LockedWeights, file: LockedFile, downloader: Downloader) -> str:

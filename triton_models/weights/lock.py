@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -24,13 +25,15 @@ class LockedFile:
     One file of an entry.
 
     path: where it lies under the entry's folder, and under the source's. sha256: empty while nobody has pinned it.
-    bytes: its size, 0 while unknown. member: its name inside a wheel, where that is another.
+    bytes: its size, 0 while unknown. member: its name inside a wheel, where that is another. text: what is in it, for a
+    file that the lock itself brings along because the source has none that suits.
     """
 
     path: str
     sha256: str = ""
     bytes: int = 0
     member: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,13 +160,19 @@ def _read(path: Path) -> dict[str, LockedWeights]:
 def _entry(name: str, table: dict[str, Any], path: Path) -> LockedWeights:
     try:
         source = _source(table["source"])
-        files = tuple(LockedFile(**file) for file in table["files"])
+        files = tuple(_file(file) for file in table["files"])
         plain = {key: value for key, value in table.items() if key not in {"source", "files"}}
         entry = LockedWeights(name=name, source=source, files=files, lock=path, **plain)
     except (KeyError, TypeError) as error:
         raise EngineUnavailable(f"The entry {name} of {path} is not of the lock's form: {error}.") from error
     _check(entry)
     return entry
+
+
+def _file(table: dict[str, Any]) -> LockedFile:
+    file = LockedFile(**table)
+    content = file.text.encode()
+    return replace(file, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)) if content else file
 
 
 def _source(table: dict[str, Any]) -> Source:

@@ -50,7 +50,9 @@ def pin(
     listed = _listed(answer, downloader)
     pinned = replace(source, revision=listed.commit)
     _refuse_missing(entry, pinned, listed.files)
-    files = tuple(_pinned(file, listed.files[file.path], pinned, downloader) for file in entry.files)
+    files = tuple(
+        file if file.text else _pinned(file, listed.files[file.path], pinned, downloader) for file in entry.files
+    )
     for before, after in zip(entry.files, files, strict=True):
         if before.sha256 and before.sha256 != after.sha256:
             say(f"{entry.name}: {before.path} was {before.sha256} and is now {after.sha256}.")
@@ -71,7 +73,7 @@ def _listed(answer: Any, downloader: Downloader) -> _Listed:  # noqa: ANN401 - w
 
 
 def _refuse_missing(entry: LockedWeights, source: Repository, there: Mapping[str, object]) -> None:
-    missing = [file.path for file in entry.files if file.path not in there]
+    missing = [file.path for file in entry.files if file.path not in there and not file.text]
     if not missing:
         return
     folders = {path.rpartition("/")[0] for path in missing}
@@ -132,6 +134,8 @@ def _heading(entry: LockedWeights) -> str:
 
 def _row(file: LockedFile) -> str:
     cells = [f"path = {_quoted(file.path)}"]
+    if file.text:
+        return ", ".join([*cells, f"text = {_quoted(file.text)}"])
     cells += [f"bytes = {file.bytes}"] if file.bytes else []
     cells += [f"sha256 = {_quoted(file.sha256)}"] if file.sha256 else []
     cells += [f"member = {_quoted(file.member)}"] if file.member else []
@@ -139,5 +143,7 @@ def _row(file: LockedFile) -> str:
 
 
 def _quoted(text: str) -> str:
+    if '"' in text and "'" not in text and "\n" not in text:
+        return f"'{text}'"
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
