@@ -46,12 +46,19 @@ class Device:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Have the card alone, among all processes of the model server, for one pass; on a CPU nobody waits."""
+        """
+        Have the card alone, among all processes of the model server, for one pass; on a CPU nobody waits.
+
+        At its end the memory that torch keeps for the next pass goes back to the card, for whoever is next.
+        """
         if self._turns is None:
             yield
             return
         with self._turns.take():
-            yield
+            try:
+                yield
+            finally:
+                _give_memory_back()
 
     def described(self) -> dict[str, object]:
         """Return what a result says of where it was made, as JSON values."""
@@ -87,7 +94,8 @@ def choose(environment: Mapping[str, str] = os.environ) -> Device:
     Return the device of this process: IMAGEN_DEVICE (auto, cpu, cuda) and IMAGEN_PRECISION (auto, fp32, fp16).
 
     auto is a card where torch finds one, else the processor; fp16 on a card, fp32 on a processor, where fp16 is
-    slower. Raises EngineUnavailable for other values, for a card that is not there, and for fp16 without one.
+    slower. IMAGEN_GPU_LOCK: the file by which the processes take turns, "off" for one that has a card of its own.
+    Raises EngineUnavailable for other values, for a card that is not there, and for fp16 without one.
     """
     device = _one_of(environment, "IMAGEN_DEVICE", ("auto", "cpu", "cuda"))
     precision = _one_of(environment, "IMAGEN_PRECISION", ("auto", "fp32", "fp16"))
@@ -98,8 +106,18 @@ def choose(environment: Mapping[str, str] = os.environ) -> Device:
         if precision == "fp16":
             raise EngineUnavailable("IMAGEN_PRECISION asks for fp16, which only a card computes well.")
         return CPU
-    lock = Path(environment.get("IMAGEN_GPU_LOCK") or Path(tempfile.gettempdir()) / "imagen-gpu-0.lock")
-    return Device("cuda", "fp32" if precision == "fp32" else "fp16", card, Turns(lock))
+    return Device("cuda", "fp32" if precision == "fp32" else "fp16", card, _turns(environment))
+
+
+def _turns(environment: Mapping[str, str]) -> Turns | None:
+    lock = environment.get("IMAGEN_GPU_LOCK") or str(Path(tempfile.gettempdir()) / "imagen-gpu-0.lock")
+    return None if lock == "off" else Turns(Path(lock))
+
+
+def _give_memory_back() -> None:
+    # An engine that has loaded no torch keeps nothing by it.
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
 
 
 def uses_card() -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 LIGHT = "light"
+_SMALL_MACHINE_CORES = 4
 
 _log = logging.getLogger(__name__)
 
@@ -210,11 +211,17 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-def engine_threads(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many threads one engine may use: IMAGEN_ENGINE_THREADS, or as many as there are cores for us."""
+def engine_threads(environment: Mapping[str, str] = os.environ, *, light: bool = True) -> int:
+    """
+    Return how many threads one engine may use: IMAGEN_ENGINE_THREADS, or as many as there are cores for us.
+
+    A main engine, one of five processes with torch, has one on a machine of up to four cores: there several work at
+    once, and threads that wait for each other at every layer take more than they give.
+    """
     asked = environment.get("IMAGEN_ENGINE_THREADS", "")
     if not asked:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
+        return cores if light or cores > _SMALL_MACHINE_CORES else 1
     if not asked.isdecimal() or int(asked) < 1:
         raise EngineUnavailable(f"IMAGEN_ENGINE_THREADS must be a whole number from 1, not {asked!r}.")
     return int(asked)
@@ -264,7 +271,7 @@ def _load(spec: EngineSpec, volume: Path) -> Engine:
         raise LibraryMissing(
             f"The engine {spec.name} needs {error.name}, which is not installed here; `make models` installs it."
         ) from error
-    engine: Engine = module.load(volume, threads=engine_threads())
+    engine: Engine = module.load(volume, threads=engine_threads(light=spec.light))
     return engine
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -78,6 +79,34 @@ class TestUsesCard:
         assert devices.uses_card()
         monkeypatch.delitem(sys.modules, "torch")
         assert not devices.uses_card()
+
+
+class TestATurn:
+    @pytest.fixture
+    def emptied(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        calls: list[str] = []
+        cuda = SimpleNamespace(empty_cache=lambda: calls.append("emptied"))
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+        monkeypatch.setattr(devices, "_card", lambda: "Tesla T4")
+        return calls
+
+    def test_gives_the_cards_memory_back_however_it_ends(self, emptied: list[str], tmp_path: Path) -> None:
+        device = devices.choose({"IMAGEN_GPU_LOCK": str(tmp_path / "lock")})
+
+        with device.turn():
+            assert emptied == []
+        with pytest.raises(ZeroDivisionError), device.turn():
+            raise ZeroDivisionError
+
+        assert emptied == ["emptied", "emptied"]
+
+    def test_is_not_waited_for_by_who_has_a_card_of_its_own(self, emptied: list[str]) -> None:
+        device = devices.choose({"IMAGEN_GPU_LOCK": "off"})
+
+        with device.turn(), device.turn():
+            pass
+
+        assert emptied == []
 
 
 class TestTurns:

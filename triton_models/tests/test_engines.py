@@ -177,6 +177,16 @@ class TestEngineThreads:
     def test_are_at_least_one_by_default(self) -> None:
         assert engine_threads({}) >= 1
 
+    @pytest.mark.parametrize(("cores", "light", "main"), [(2, 2, 1), (4, 4, 1), (16, 16, 16)])
+    def test_are_one_for_a_main_engine_on_a_small_machine(
+        self, cores: int, light: int, main: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+
+        assert engine_threads({}) == light
+        assert engine_threads({}, light=False) == main
+        assert engine_threads({"IMAGEN_ENGINE_THREADS": "3"}, light=False) == 3
+
     @pytest.mark.parametrize("value", ["0", "-1", "many"])
     def test_refuse_nonsense(self, value: str) -> None:
         with pytest.raises(EngineUnavailable, match="IMAGEN_ENGINE_THREADS must be a whole number"):
