@@ -21,7 +21,7 @@ _LOWEST_PSNR_DB = 20.0
 
 
 def has_no_color(picture: Picture) -> bool:
-    """Whether it is gray, by its file or its pixels: a network treats the three planes differently, and would tint it."""
+    """Whether it is gray, by its file or its pixels: a network treats the planes differently, and would tint it."""
     red, green, blue = picture.rgb[..., 0], picture.rgb[..., 1], picture.rgb[..., 2]
     return picture.gray or (np.array_equal(red, green) and np.array_equal(green, blue))
 
