@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triton_models import weights
@@ -13,10 +12,12 @@ from triton_models.weights import bars, pinning
 from triton_models.weights.downloads import Downloader
 from triton_models.weights.fetching import missing_files
 from triton_models.weights.licences import accepted_licences, refusal
+from triton_models.weights.volume import not_pinned
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from triton_models.engines import EngineSpec
     from triton_models.weights import LockedWeights
@@ -43,19 +44,24 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _fetch(asked: argparse.Namespace) -> int:
     lock = weights.read_lock()
     accepted = accepted_licences() | {entry.name for entry in _named(asked.accept_licence, lock)}
-    chosen = _everything(lock, accepted) if asked.all else []
-    chosen += _named(asked.engine, lock)
-    chosen = chosen or _light(lock)
     try:
         with bars.shown() as meter:
-            weights.fetch(dict.fromkeys(chosen), asked.volume, say=_say, accepted=accepted, meter=meter)
+            weights.fetch(_chosen(asked, lock, accepted), asked.volume, say=_say, accepted=accepted, meter=meter)
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What came is kept; the same command goes on from there.\n")
         return _INTERRUPTED
-    for entry in chosen:
-        if sentence := refusal(entry, accepted_licences()):
-            _say(f"Not used yet: {sentence}")
+    for name in sorted(accepted - accepted_licences()):
+        _say(f"{name}: will be used where IMAGEN_ACCEPT_LICENCES names it.")
     return 0
+
+
+def _chosen(
+    asked: argparse.Namespace, lock: Mapping[str, LockedWeights], accepted: frozenset[str]
+) -> list[LockedWeights]:
+    if not asked.all and not asked.engine:
+        return _light(lock)
+    chosen = _everything(lock, accepted) if asked.all else []
+    return list(dict.fromkeys([*chosen, *_named(asked.engine, lock)]))
 
 
 def _say(line: str) -> None:
@@ -70,7 +76,7 @@ def _everything(lock: Mapping[str, LockedWeights], accepted: frozenset[str]) -> 
     chosen = []
     for entry in lock.values():
         if not entry.pinned:
-            _say(f"Left out: {weights.inspect(entry, Path(), accepted=accepted).sentence}")
+            _say(f"Left out: {not_pinned(entry)}")
         elif sentence := refusal(entry, accepted):
             _say(f"Left out: {sentence}")
         else:
@@ -85,8 +91,10 @@ def _named(names: Iterable[str], lock: Mapping[str, LockedWeights]) -> list[Lock
         if name not in specs and name not in lock:
             known = sorted({*lock, *(name for name, spec in specs.items() if spec.weights)})
             raise InvalidParameter(f"There is no engine {name!r}; there are {', '.join(known)}.")
+        if name in specs and not specs[name].weights:
+            _say(f"{name}: needs no weights.")
         entries = specs[name].weights if name in specs else (name,)
-        found += [lock[entry] for entry in entries if entry in lock]
+        found += [lock[entry] for entry in entries]
     return found
 
 

@@ -49,7 +49,7 @@ class Lines:
 
         def tell(there: int) -> None:
             nonlocal told
-            tenth = there * _TENTHS // size
+            tenth = there * _TENTHS // max(size, 1)
             if size >= _LARGE_BYTES and tenth > told:
                 told = tenth
                 self._stream.write(f"{name}: {tenth * 100 // _TENTHS} % of {megabytes(size)}\n")
@@ -63,28 +63,31 @@ class Bars:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._all = tqdm(file=stream, desc="all", position=0, unit="B", unit_scale=True)
-        self._one: tqdm | None = None
+        self._drawn: list[tqdm] = []
 
     def total(self, number: int) -> None:
-        self._all.reset(total=number)
+        self._drawn = [self._bar("all", number, position=0)]
 
     def file(self, name: str, size: int) -> Callable[[int], None]:
-        if self._one is not None:
-            self._one.close()
-        bar = tqdm(file=self._stream, desc=name, total=size, position=1, leave=False, unit="B", unit_scale=True)
-        self._one = bar
+        for former in self._drawn[1:]:
+            former.close()
+        whole, part = self._drawn[0], self._bar(name, size, position=1)
+        self._drawn = [whole, part]
 
         def tell(there: int) -> None:
-            self._all.update(there - bar.n)
-            bar.update(there - bar.n)
+            whole.update(there - part.n)
+            part.update(there - part.n)
 
         return tell
 
     def close(self) -> None:
-        if self._one is not None:
-            self._one.close()
-        self._all.close()
+        for bar in reversed(self._drawn):
+            bar.close()
+
+    def _bar(self, name: str, size: int, *, position: int) -> tqdm:
+        return tqdm(
+            file=self._stream, desc=name, total=size, position=position, leave=not position, unit="B", unit_scale=True
+        )
 
 
 @contextmanager

@@ -70,11 +70,11 @@ class Downloader:
     """
 
     def __init__(
-        self, *, environment: Mapping[str, str] = os.environ, pause: Callable[[float], None] = time.sleep
+        self, *, environment: Mapping[str, str] = os.environ, pause: Callable[[float], None] | None = None
     ) -> None:
         self.hub = (environment.get("HF_ENDPOINT") or HUB).rstrip("/")
         self._token = environment.get("HF_TOKEN", "")
-        self._pause = pause
+        self._pause = pause or time.sleep
         self._opener = urllib.request.build_opener(_Redirections(self._authorize))
 
     def json(self, url: str) -> Any:  # noqa: ANN401 - whatever the hub says

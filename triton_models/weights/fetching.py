@@ -113,6 +113,8 @@ def _fetch_one(
         if isinstance(entry.source, Wheel):
             if files:
                 fetch_members(entry, entry.source, volume)
+            for file in files:
+                meter.file(file.path, file.bytes)(file.bytes)
             return
         for file in files:
             if file.text:

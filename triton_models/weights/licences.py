@@ -23,6 +23,7 @@ def refusal(locked: LockedWeights, accepted: frozenset[str]) -> str | None:
         return None
     return (
         f"The licence of {locked.name}, {locked.licence}, has not been accepted. {locked.terms} "
-        f"Read it at {locked.licence_url}, then accept it by name: `fetch --accept-licence {locked.name}`, "
-        f"and IMAGEN_ACCEPT_LICENCES={locked.name} where it is to be used."
+        f"Read it at {locked.licence_url}, then accept it by name: "
+        f"`python -m triton_models fetch --engine {locked.name} --accept-licence {locked.name}` to fetch it, "
+        f"IMAGEN_ACCEPT_LICENCES={locked.name} where it is to be used."
     )
