@@ -121,11 +121,12 @@ class Batcher(Generic[_Work, _Made]):
                     under_way.append(self._submit(Unit(key, work, number, owner)))
                 if not under_way:
                     return
-                unit = under_way.popleft()
+                # It stays among those under way until it is done, so that leaving withdraws it too.
+                unit = under_way[0]
                 while not _is_done(unit):
                     watch.check()
                     on_wait(unit)
-                unit.made.result()
+                under_way.popleft().made.result()
                 yield unit
         finally:
             self._withdraw(owner, under_way)

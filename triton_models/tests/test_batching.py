@@ -215,6 +215,21 @@ class TestABatcher:
 
         assert seen.wait(5)
 
+    def test_tells_running_work_of_many_units_as_well(self) -> None:
+        began, seen = threading.Event(), threading.Event()
+
+        def until_withdrawn(units: Sequence[IntUnit]) -> list[int]:
+            began.set()
+            wait_until(lambda: all(unit.is_withdrawn for unit in units))
+            seen.set()
+            raise Cancelled("Nobody waits.")
+
+        batcher = Batcher(until_withdrawn, largest=1, name="test")
+        with pytest.raises(Cancelled):
+            list(batcher.run([("a", number) for number in range(3)], watch(began.is_set)))
+
+        assert seen.wait(5)
+
     def test_cancels_what_waits_when_it_is_closed(self, network: Network) -> None:
         batcher = Batcher(network, largest=1, name="test")
         network.gate.clear()
