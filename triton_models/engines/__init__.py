@@ -168,6 +168,13 @@ def _same_unless_cropped(width: int, height: int, parameters: Parameters) -> tup
 _UPSCALE_LIGHT = EngineSpec(
     "realesr-animevideov3", "triton_models.engines.upscale_light", weights=("realesr-animevideov3",), light=True
 )
+_REAL_ESRGAN = EngineSpec(
+    "realesrgan-x4plus",
+    "triton_models.engines.real_esrgan",
+    weights=("realesrgan-x4plus",),
+    or_weights=("realesrgan-x4plus-ncnn",),
+    needs_card=True,
+)
 _BACKGROUND_LIGHT = EngineSpec("u2netp", "triton_models.engines.background_light", weights=("u2netp",), light=True)
 _ENHANCE_LIGHT = EngineSpec(
     "restorer", "triton_models.engines.enhance_light", weights=("realesr-animevideov3",), light=True
@@ -181,7 +188,7 @@ OPERATIONS: Mapping[str, Operation] = {
     for operation in (
         Operation(
             name="upscale",
-            engines=(_UPSCALE_LIGHT,),
+            engines=(_REAL_ESRGAN, _UPSCALE_LIGHT),
             accepts={"scale": 4, "guidance_scale": None, **_DIFFUSION},
             output_size=_enlarged,
         ),

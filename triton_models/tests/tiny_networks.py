@@ -20,13 +20,16 @@ FLOAT32_TAG = bytes(4)
 
 
 def tiny_network(seed: int = 0, shape: Shape = TINY) -> RRDBNet:
-    """A network whose answer depends on what it sees and stays between 0 and 1 on the whole, as a trained one's does."""
+    """A network that enlarges by repeating pixels, with some chance in every weight: what a trained one does, roughly."""
     generator = torch.Generator().manual_seed(seed)
     network = RRDBNet(shape)
-    with torch.inference_mode():
+    passing_on = ("conv_first", "conv_up1", "conv_up2", "conv_hr", "conv_last")
+    with torch.no_grad():
         for parameter in network.parameters():
-            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-        network.conv_last.bias.fill_(0.5)
+            parameter.copy_(0.01 * torch.randn(parameter.shape, generator=generator))
+        for name in passing_on:
+            weight = network.get_submodule(name).weight
+            weight += torch.nn.init.dirac_(torch.empty_like(weight))
     return network.eval().requires_grad_(requires_grad=False)
 
 
