@@ -65,15 +65,24 @@ class Watch:
 
         Raises Cancelled as soon as nobody wants the result; the work then runs on to its end, unheard.
         """
-        began = self.clock()
+        clocked = self.by_the_clock(expected_seconds)
         pool = ThreadPoolExecutor(1)
         try:
             made = pool.submit(work)
             while not wait([made], timeout=_TICK_SECONDS).done:
-                self.report(_by_the_clock((self.clock() - began) / expected_seconds))
+                clocked.report(0.0)
             return made.result()
         finally:
             pool.shutdown(wait=False)
+
+    def by_the_clock(self, expected_seconds: float) -> Watch:
+        """Return a watch that reports how far work should be by now, whatever it is told: for work that cannot tell."""
+        began = self.clock()
+
+        def timed(_fraction: float, _preview: bytes | None) -> None:
+            self.report(_by_the_clock((self.clock() - began) / expected_seconds))
+
+        return Watch(timed, self.is_cancelled, self.clock)
 
     def part(self, start: float, end: float) -> Watch:
         """Return a watch whose 0 to 1 is the given part of this one's."""

@@ -87,3 +87,13 @@ class TestWatch:
     def test_lets_what_goes_wrong_through(self) -> None:
         with pytest.raises(ZeroDivisionError):
             Listener().watch().during(lambda: 1 / 0, expected_seconds=1)
+
+    def test_goes_by_the_clock_for_work_that_cannot_tell_how_far_it_is(self) -> None:
+        listener = Listener()
+        clocked = listener.watch().by_the_clock(10)
+
+        for listener.now in (1.0, 4.0, 60.0):
+            clocked.report(0.0)
+
+        assert listener.fractions[:2] == pytest.approx([0.1, 0.4])
+        assert 0.99 < listener.fractions[2] <= 1
