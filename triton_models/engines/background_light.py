@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from triton_models import cutout, images, quality, weights
+from triton_models import cutout, images, mask_networks, quality, weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,10 +71,7 @@ class LightCutter:
 def load(volume: Path, *, threads: int) -> LightCutter:
     """Load the network from the model volume. Raises EngineUnavailable, naming the file that is missing or wrong."""
     folder, locked = weights.verified_folder(NAME, volume)
-    options = onnxruntime.SessionOptions()
-    # The arena keeps the largest forward pass for ever; without it the memory goes back after each request.
-    options.enable_cpu_mem_arena = False
-    options.intra_op_num_threads = threads
+    options = mask_networks.session_options(threads)
     session = onnxruntime.InferenceSession(folder / locked.weights, options, providers=["CPUExecutionProvider"])
     return LightCutter(session, locked.weights_sha256)
 
