@@ -175,6 +175,9 @@ _REAL_ESRGAN = EngineSpec(
     or_weights=("realesrgan-x4plus-ncnn",),
     needs_card=True,
 )
+# First, so that whoever has accepted its licence gets it.
+_RMBG = EngineSpec("rmbg-1.4", "triton_models.engines.background_rmbg", weights=("rmbg-1.4",))
+_ISNET = EngineSpec("isnet", "triton_models.engines.background_isnet", weights=("isnet-general-use",))
 _BACKGROUND_LIGHT = EngineSpec("u2netp", "triton_models.engines.background_light", weights=("u2netp",), light=True)
 _ENHANCE_LIGHT = EngineSpec(
     "restorer", "triton_models.engines.enhance_light", weights=("realesr-animevideov3",), light=True
@@ -209,7 +212,7 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation(
             name="background_remove",
-            engines=(_BACKGROUND_LIGHT,),
+            engines=(_RMBG, _ISNET, _BACKGROUND_LIGHT),
             accepts={"bg_color": None, "crop": False, "channels": "rgba"},
             output_size=_same_unless_cropped,
             may_be_flat=True,
