@@ -1,6 +1,7 @@
 # Imagen on one machine. README.md says what each part does.
 #   make run     serve the site, its worker and its model server until Ctrl-C
 #   make run PROFILE=emulators   the same by the cloud's path: emulators, webhooks, a worker for each operation
+#   make models  add the main engines: their libraries, and those of their weights that need no yes to a licence (3 GB)
 #   make test    run every test (sets up torch as well: 1.7 GB in all, more with CUDA)
 #   make test-long   and the whole of what that takes samples of
 #   make chaos   kill the cloud's services under three hundred jobs
@@ -86,8 +87,10 @@ lock:
 	  $(UV_COMPILE) --group models-$$level $(WITHOUT_TORCH) -o requirements/models-$$level.lock || exit 1; done
 	$(UV_COMPILE) --group models-main -c requirements/models-full.lock $(WITHOUT_TORCH) -o requirements/models-main.lock
 
+# Says what it leaves out: what nobody has pinned yet, and what asks for a yes to its licence.
 models:
 	@$(SET_UP) models-full model-server
+	@$(MODELS)/python -m triton_models fetch --all
 
 # The data in var/ stays: it is the user's.
 clean:
