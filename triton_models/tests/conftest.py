@@ -18,7 +18,7 @@ settings.load_profile("project")
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -48,6 +48,18 @@ def upscale(volume: Path) -> Pipeline:
 @pytest.fixture(scope="session")
 def background_remove(volume: Path) -> Pipeline:
     return Pipeline.load("background_remove", volume)
+
+
+@pytest.fixture(scope="session")
+def tiny_volume() -> Iterator[Path]:
+    """A model volume with tiny random diffusion models, and the lock that goes with it."""
+    # Not above: it loads torch and diffusers, for seconds.
+    from triton_models.tests import tiny
+
+    folder = tiny.volume()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("IMAGEN_WEIGHTS_LOCK", str(folder / "weights.lock"))
+        yield folder
 
 
 @pytest.fixture(scope="session")
