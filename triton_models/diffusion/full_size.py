@@ -11,7 +11,7 @@ changes nothing gives back the photograph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -47,6 +47,10 @@ class Finish:
     keeps_colors: bool
     flat_detail: float
     gives_color: bool = False
+
+    def marked(self, picture: Picture) -> Picture:
+        """Return the picture, no longer marked gray if it may have been given colour."""
+        return replace(picture, gray=False) if self.gives_color else picture
 
 
 def to_working_size(picture: Picture, size: tuple[int, int]) -> Floats:

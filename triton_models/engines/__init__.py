@@ -184,6 +184,16 @@ _ENHANCE_LIGHT = EngineSpec(
 )
 _COMIC_LIGHT = EngineSpec("xdog", "triton_models.engines.comic_light", light=True)
 _AGED_LIGHT = EngineSpec("film", "triton_models.engines.aged_light", light=True)
+# Pictures from a picture and words; minutes without a card.
+_ENHANCE_SDXL = EngineSpec(
+    "sdxl-refiner", "triton_models.engines.enhance_sdxl", weights=("sdxl-refiner-1.0",), needs_card=True
+)
+_COMIC_GHIBLI = EngineSpec(
+    "ghibli-diffusion", "triton_models.engines.comic_ghibli", weights=("ghibli-diffusion",), needs_card=True
+)
+_AGED_SD2 = EngineSpec(
+    "stable-diffusion-2-1", "triton_models.engines.aged_sd2", weights=("stable-diffusion-2-1",), needs_card=True
+)
 _DIFFUSION: Mapping[str, object] = {"prompt": "", "negative_prompt": "", "steps": None}
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -197,17 +207,17 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation(
             name="enhance",
-            engines=(_ENHANCE_LIGHT,),
+            engines=(_ENHANCE_SDXL, _ENHANCE_LIGHT),
             accepts={"strength": 0.3, **_DIFFUSION},
         ),
         Operation(
             name="style_comic",
-            engines=(_COMIC_LIGHT,),
+            engines=(_COMIC_GHIBLI, _COMIC_LIGHT),
             accepts={"strength": 0.6, "line_weight": 0.5, "flatness": 0.5, "guidance_scale": 7.5, **_DIFFUSION},
         ),
         Operation(
             name="style_aged",
-            engines=(_AGED_LIGHT,),
+            engines=(_AGED_SD2, _AGED_LIGHT),
             accepts={"strength": 0.5, **_DIFFUSION},
         ),
         Operation(

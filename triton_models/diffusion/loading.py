@@ -1,0 +1,155 @@
+"""A pipeline of diffusers from the model volume onto the device, with the network unplugged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+import transformers
+
+from triton_models import devices, weights
+from triton_models.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from triton_models.devices import Device, Precision
+
+Pipeline = Any  # diffusers has no types
+# Stable Diffusion's own is a model of another gigabyte that blacks pictures out; what may be sent is the site's matter.
+WITHOUT_SAFETY_CHECKER: Mapping[str, object] = {
+    "safety_checker": None,
+    "feature_extractor": None,
+    "requires_safety_checker": False,
+}
+_OFFLOADS = ("none", "model", "sequential")
+_DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+# With less memory than this the decoder of a picture of a megapixel goes by tiles: 4 GB less at their seams' price.
+_ROOMY_BYTES = 24 * 2**30
+
+# They log the part of a prompt that is too long, and a prompt is in no log of ours.
+diffusers.utils.logging.set_verbosity_error()
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+diffusers.utils.logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """
+    A pipeline on its device. Not to be called from two threads at once: its scheduler counts steps.
+
+    offload: none, or what waits in main memory while it is not needed: model (whole networks), sequential (layers).
+    """
+
+    pipeline: Pipeline
+    device: Device
+    weights_sha256: str
+    offload: str = "none"
+
+    @contextlib.contextmanager
+    def precisely(self) -> Iterator[None]:
+        """
+        Compute in fp32 meanwhile: twice the memory, and a way out where fp16 overflows.
+
+        The weights come from 16 bits and go back to the very same. Layers that wait in main memory stay as they are.
+        """
+        if self.device.precision == "fp32" or self.offload == "sequential":
+            yield
+            return
+        try:
+            _convert(self.pipeline, torch.float32)
+            yield
+        finally:
+            _convert(self.pipeline, torch.float16)
+
+
+def load(
+    kind: str,
+    entry: str,
+    volume: Path,
+    *,
+    threads: int,
+    offload: str = "none",
+    components: Mapping[str, object] = MappingProxyType({}),
+) -> Loaded:
+    """
+    Load a pipeline of diffusers from the folder of a lock entry, every file checked against its sha256.
+
+    kind: the name of the pipeline's class. components: those to leave out, as from_pretrained() takes them. Reads
+    safetensors and nothing else, and never asks the model hub. Raises EngineUnavailable, naming the file or folder that
+    is wrong.
+    """
+    folder, locked = weights.verified_folder(entry, volume)
+    device = devices.choose()
+    torch.set_num_threads(threads)
+    try:
+        pipeline = getattr(diffusers, kind).from_pretrained(
+            folder,
+            dtype=_DTYPES[device.precision],
+            variant="fp16" if any(folder.rglob("*.fp16.safetensors")) else None,
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=True,
+            **components,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise EngineUnavailable(f"The engine {entry} cannot be loaded from {folder}: {error}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    place(pipeline, device, offload)
+    return Loaded(pipeline, device, locked.weights_sha256, offload)
+
+
+def place(
+    pipeline: Pipeline, device: Device, offload: str = "none", environment: Mapping[str, str] = os.environ
+) -> None:
+    """Put a pipeline on its device, arranged for speed and, on a small card, for memory."""
+    # One picture of a batch at a time: decoding is what needs the most memory, and gains nothing by batches.
+    pipeline.vae.enable_slicing()
+    if device.kind == "cpu":
+        return
+    if offload == "model":
+        pipeline.enable_model_cpu_offload(device=device.torch_name)
+    elif offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device.torch_name)
+    else:
+        pipeline.to(device.torch_name)
+    if torch.cuda.get_device_properties(device.torch_name).total_memory < _ROOMY_BYTES:
+        pipeline.vae.enable_tiling()
+    # Convolutions in fp16 run on tensor cores in this order without being turned around first.
+    for network in (pipeline.unet, pipeline.vae):
+        network.to(memory_format=torch.channels_last)
+    if device.precision == "fp16" and hasattr(pipeline, "upcast_vae"):
+        # SDXL's decoder overflows in fp16, so the pipeline decodes in fp32; its own method for that is deprecated.
+        pipeline.upcast_vae = partial(pipeline.vae.to, dtype=torch.float32)
+    if environment.get("IMAGEN_COMPILE") == "1":
+        pipeline.unet.compile(dynamic=False)
+
+
+def offload_asked(environment: Mapping[str, str] = os.environ) -> str:
+    """Return IMAGEN_ENHANCE_OFFLOAD: none, model or sequential. Raises EngineUnavailable for anything else."""
+    asked = environment.get("IMAGEN_ENHANCE_OFFLOAD") or "none"
+    if asked not in _OFFLOADS:
+        raise EngineUnavailable(f"IMAGEN_ENHANCE_OFFLOAD must be one of {', '.join(_OFFLOADS)}, not {asked!r}.")
+    return asked
+
+
+def largest_batch(environment: Mapping[str, str] = os.environ) -> int:
+    """Return IMAGEN_DIFFUSION_BATCH: how many pictures may share a pass, 4 otherwise. Raises EngineUnavailable."""
+    asked = environment.get("IMAGEN_DIFFUSION_BATCH") or "4"
+    if not asked.isdecimal() or int(asked) < 1:
+        raise EngineUnavailable(f"IMAGEN_DIFFUSION_BATCH must be a whole number from 1, not {asked!r}.")
+    return int(asked)
+
+
+def _convert(pipeline: Pipeline, dtype: torch.dtype) -> None:
+    for component in pipeline.components.values():
+        if isinstance(component, torch.nn.Module):
+            component.to(dtype)
