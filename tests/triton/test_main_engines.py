@@ -1,0 +1,250 @@
+"""The main engines inside the real Triton: their own loading code, on tiny random weights that the tests build."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from inference.client import Cancellation, InferenceRequest, InferenceResult, Progress
+from inference.errors import InferenceCancelled, InferenceRefused, InferenceTimeout
+from inference.triton_client import TritonInferenceClient
+from tests.triton import photographs
+from tests.triton_fixtures import PYTHON
+from triton_models.engines import OPERATIONS
+from triton_models.local_triton import LocalTriton
+from triton_models.server_wheel import PROJECT_ROOT, LocalServerError
+from triton_models.weights import read_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+pytestmark = [pytest.mark.triton, pytest.mark.xdist_group("triton")]
+
+SIDE = 64
+AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Main:
+    """A main engine, what a request must say for it to be quick, and whether requests share its passes here."""
+
+    model: str
+    name: str
+    asked: Mapping[str, object] = field(default_factory=dict)
+    shares: bool = True
+    scale: int = 1
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MAIN = (
+    Main("upscale", "realesrgan-x4plus", scale=4),
+    # On a processor a second picture in its pass takes as long as the first.
+    Main("background_remove", "isnet", shares=False),
+)
+EVERY = pytest.mark.parametrize("main", MAIN, ids=str)
+SHARING = pytest.mark.parametrize("main", [main for main in MAIN if main.shares], ids=str)
+
+
+def build(folder: Path, *options: str) -> Path:
+    command = [str(PYTHON), "-m", "triton_models.tests.tiny_volume", str(folder), *options]
+    subprocess.run(command, cwd=PROJECT_ROOT, check=True, timeout=100)
+    return folder
+
+
+def server_of(volume: Path, log: Path, **environment: str) -> LocalTriton:
+    told = {"IMAGEN_MODELS_DIR": str(volume), "IMAGEN_WEIGHTS_LOCK": str(volume / "weights.lock")}
+    # With a batch, as on a card, and a thread for each request of a test.
+    told |= {"IMAGEN_ENGINE_CONCURRENCY": str(AT_ONCE), "IMAGEN_UPSCALE_BATCH": str(AT_ONCE)}
+    return LocalTriton(
+        python=PYTHON, log=log, models=sorted({main.model for main in MAIN}), environment=told | environment
+    )
+
+
+@pytest.fixture(scope="module")
+def volume(triton_server: LocalTriton, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model volume of tiny weights. Asks for the common server to learn whether there can be one here."""
+    return build(tmp_path_factory.mktemp("tiny") / "models")
+
+
+@pytest.fixture(scope="module")
+def server(volume: Path) -> Iterator[LocalTriton]:
+    # Required, so that auto takes them although there is no card, and the self-test runs them.
+    names = ",".join(main.name for main in MAIN)
+    with server_of(volume, volume.parent / "triton.log", IMAGEN_REQUIRE_ENGINES=names) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: LocalTriton) -> Iterator[TritonInferenceClient]:
+    client = TritonInferenceClient(server.grpc_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        yield pool
+
+
+def photo(turned: int = 0, side: int = SIDE) -> bytes:
+    """A square photograph, as PNG so that what is compared was not compressed; turned: by how many quarters."""
+    return photographs.png(photographs.cat().resize((side, side)).rotate(90 * turned))
+
+
+def request_for(main: Main, image: bytes, **options: object) -> InferenceRequest:
+    return InferenceRequest(
+        model=main.model, image=image, request_id="test", options={"engine": main.name, **options}, seed=7, **main.asked
+    )
+
+
+def infer(client: TritonInferenceClient, request: InferenceRequest, *, timeout: float = 60) -> InferenceResult:
+    return client.infer(request, timeout=timeout, on_progress=lambda _: None, cancellation=Cancellation())
+
+
+def pixels(result: InferenceResult) -> np.ndarray:
+    return np.asarray(photographs.opened(result.image).convert("RGBA")).astype(int)
+
+
+def locked_digest(volume: Path, main: Main) -> str:
+    (entry,) = next(spec.weights for spec in OPERATIONS[main.model].engines if spec.name == main.name)
+    return read_lock(volume / "weights.lock")[entry].weights_sha256
+
+
+@EVERY
+class TestEveryMainEngine:
+    def test_is_taken_by_its_name_and_says_how_the_result_was_made(
+        self, main: Main, volume: Path, client: TritonInferenceClient
+    ) -> None:
+        result = infer(client, request_for(main, photo(), format="png"))
+
+        engine = result.info["engine"]
+        assert (engine["name"], engine["weights_sha256"]) == (main.name, locked_digest(volume, main))
+        assert result.info["device"] == {"kind": "cpu", "name": "CPU", "precision": "fp32"}
+        assert result.info["batch_size"] == 1
+        assert result.info["seconds"].keys() >= {"decode", "infer", "encode"}
+        assert result.info["parameters"]["seed"] == 7
+        assert photographs.opened(result.image).size == (main.scale * SIDE, main.scale * SIDE)
+
+    def test_is_what_auto_takes_and_has_the_light_one_beside_it(
+        self, main: Main, client: TritonInferenceClient
+    ) -> None:
+        auto = infer(client, request_for(main, photo(), engine="auto"))
+        light = infer(client, request_for(main, photo(), engine="light"))
+
+        assert auto.info["engine"]["name"] == main.name
+        assert light.info["engine"]["name"] == OPERATIONS[main.model].light.name
+
+    def test_gives_the_same_bytes_again_whoever_else_is_there(
+        self, main: Main, client: TritonInferenceClient, threads: ThreadPoolExecutor
+    ) -> None:
+        alone = infer(client, request_for(main, photo(), reproducible=True))
+        others = [threads.submit(infer, client, request_for(main, photo(turned))) for turned in (1, 2)]
+        again = infer(client, request_for(main, photo(), reproducible=True))
+
+        assert again.image == alone.image
+        assert again.info["batch_size"] == 1
+        assert all(other.result() for other in others)
+
+    def test_leaves_its_neighbours_alone_when_a_request_is_bad_or_cancelled(
+        self, main: Main, client: TritonInferenceClient, threads: ThreadPoolExecutor
+    ) -> None:
+        expected = pixels(infer(client, request_for(main, photo(), format="png")))
+        cancellation = Cancellation()
+
+        def cancelled() -> InferenceResult:
+            def cancel(_: Progress) -> None:
+                cancellation.cancel()
+
+            request = request_for(main, photo(1, side=512))
+            return client.infer(request, timeout=60, on_progress=cancel, cancellation=cancellation)
+
+        bad = threads.submit(infer, client, request_for(main, photo()[:400]))
+        gone = threads.submit(cancelled)
+        good = [threads.submit(infer, client, request_for(main, photo(), format="png")) for _ in range(2)]
+
+        assert all(np.abs(pixels(call.result()) - expected).max() <= 1 for call in good)
+        assert isinstance(bad.exception(), InferenceRefused)
+        assert isinstance(gone.exception(), InferenceCancelled)
+
+
+@SHARING
+class TestClientsAtOnce:
+    def test_share_passes_and_get_what_each_would_have_got_alone(
+        self, main: Main, client: TritonInferenceClient, threads: ThreadPoolExecutor
+    ) -> None:
+        requests = [request_for(main, photo(turned), format="png") for turned in range(AT_ONCE)]
+        alone = [infer(client, request) for request in requests]
+        together = threads.map(lambda request: infer(client, request), requests)
+
+        results = list(together)
+        assert max(int(str(result.info["batch_size"])) for result in results) > 1
+        for result, by_itself in zip(results, alone, strict=True):
+            assert np.abs(pixels(result) - pixels(by_itself)).max() <= 1
+
+
+class TestADeadline:
+    def test_frees_the_model(self, client: TritonInferenceClient, threads: ThreadPoolExecutor) -> None:
+        upscaler = MAIN[0]
+        large = request_for(upscaler, photo(side=1800))
+        begun = threading.Barrier(AT_ONCE + 1)
+
+        def late() -> InferenceResult:
+            begun.wait(10)
+            return infer(client, large, timeout=2)
+
+        calls: list[Future[InferenceResult]] = [threads.submit(late) for _ in range(AT_ONCE)]
+        begun.wait(10)
+
+        assert {type(call.exception()) for call in calls} == {InferenceTimeout}
+        # All threads of the model had one; together they would have had a minute to do.
+        assert infer(client, request_for(upscaler, photo()), timeout=10).image
+
+
+class TestTheStart:
+    def test_tells_in_a_line_what_its_self_test_took(self, server: LocalTriton) -> None:
+        for main in MAIN:
+            assert re.search(rf"self-test of {main.model} passed: .*{main.name} \d", server.log_text())
+
+    def test_is_refused_with_a_damaged_file_of_weights_which_is_named(self, volume: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(volume, tmp_path / "models", symlinks=True)
+        damaged = copy / "realesrgan-x4plus/RealESRGAN_x4plus.pth"
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+
+        assert f"{damaged} is not the file that weights.lock names" in self.refusal(copy, tmp_path)
+
+    def test_is_refused_without_a_required_engine_whose_file_is_named(self, volume: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(volume, tmp_path / "models", symlinks=True)
+        missing = copy / "isnet-general-use/isnet-general-use.onnx"
+        missing.unlink()
+
+        assert f"{missing} is missing" in self.refusal(copy, tmp_path, IMAGEN_REQUIRE_ENGINES="isnet")
+
+    def test_is_refused_when_an_engine_fails_its_self_test(self, volume: Path, tmp_path: Path) -> None:
+        broken = build(tmp_path / "models", "--broken")
+
+        log = self.refusal(broken, tmp_path, IMAGEN_REQUIRE_ENGINES="isnet")
+
+        assert "The engine isnet of background_remove fails its self-test: The network's answer has values" in log
+
+    @staticmethod
+    def refusal(volume: Path, folder: Path, **environment: str) -> str:
+        """Start a server that should not start; return what its log says."""
+        server = server_of(volume, folder / "triton.log", **environment)
+
+        with pytest.raises(LocalServerError, match="Triton ended while it started"):
+            server.start()
+        return server.log_text()
