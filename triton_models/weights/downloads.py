@@ -73,7 +73,7 @@ class Downloader:
         self, *, environment: Mapping[str, str] = os.environ, pause: Callable[[float], None] | None = None
     ) -> None:
         self.hub = (environment.get("HF_ENDPOINT") or HUB).rstrip("/")
-        self._token = environment.get("HF_TOKEN", "")
+        self._token = environment.get("HF_TOKEN", "").strip()
         self._pause = pause or time.sleep
         self._opener = urllib.request.build_opener(_Redirections(self._authorize))
 
