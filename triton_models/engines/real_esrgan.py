@@ -325,8 +325,11 @@ def assemble(
 
 
 def _network(volume: Path) -> tuple[RRDBNet, str]:
-    lock = weights.read_lock()
-    if weights.problem(lock[CHECKPOINT], volume) and weights.problem(lock[NCNN], volume) is None:
+    lock, there = weights.read_lock(), {weights.Standing.READY, weights.Standing.WRONG}
+    entries = (CHECKPOINT, NCNN)
+    # A wrong file is no missing one: it is refused by name.
+    found = next((entry for entry in entries if weights.inspect(lock[entry], volume).standing in there), CHECKPOINT)
+    if found == NCNN:
         folder, locked = weights.verified_folder(NCNN, volume)
         stem = folder / "realesrgan-x4plus"
         return rrdbnet.from_ncnn(stem.with_suffix(".param"), stem.with_suffix(".bin")), locked.weights_sha256

@@ -175,9 +175,11 @@ def _filled(state: Mapping[str, Tensor], path: Path) -> RRDBNet:
     if not isinstance(first, torch.Tensor) or not isinstance(dense, torch.Tensor):
         raise EngineUnavailable(f"{path} cannot be used: it holds no weights of RRDBNet.")
     blocks = len({name.split(".")[1] for name in state if name.startswith("body.")})
-    network = RRDBNet(Shape(planes=len(first), blocks=blocks, growth=len(dense)))
+    # Without memory of its own: seventeen million random numbers would be drawn only to be overwritten.
+    with torch.device("meta"):
+        network = RRDBNet(Shape(planes=len(first), blocks=blocks, growth=len(dense)))
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError) as error:
         raise EngineUnavailable(f"{path} cannot be used: its weights are not those of an RRDBNet.") from error
     return network.eval().requires_grad_(requires_grad=False)

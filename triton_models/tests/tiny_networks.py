@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,6 +41,29 @@ def save_checkpoint(network: RRDBNet, path: Path, key: str | None = "params_ema"
     state = network.state_dict()
     torch.save(state if key is None else {key: state}, path)
     return path
+
+
+def save_real_esrgan(volume: Path, lock: Path) -> str:
+    """
+    Put a tiny network on a model volume as the authors' file, and its entry into a lock (IMAGEN_WEIGHTS_LOCK).
+
+    lock: made if it is not there. Returns the file's sha256.
+    """
+    path = save_checkpoint(tiny_network(), volume / "realesrgan-x4plus/RealESRGAN_x4plus.pth")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    others = re.sub(r"^\[realesrgan-x4plus\].*?(?=^\[|\Z)", "", _text(lock), flags=re.MULTILINE | re.DOTALL)
+    entry = (
+        '[realesrgan-x4plus]\nlicence = "BSD-3-Clause"\nweights = "RealESRGAN_x4plus.pth"\n'
+        'source.release = "https://models.invalid"\n'
+        f'files = [{{ path = "RealESRGAN_x4plus.pth", bytes = {len(content)}, sha256 = "{digest}" }}]\n'
+    )
+    lock.write_text(f"{others}\n{entry}", encoding="utf-8")
+    return digest
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def save_ncnn(network: RRDBNet, folder: Path, *, half: bool = True) -> tuple[Path, Path]:
