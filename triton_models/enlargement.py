@@ -35,16 +35,16 @@ def enlarged(picture: Picture, rgb: NDArray[np.uint8]) -> Picture:
     return replace(picture, rgb=rgb, alpha=alpha)
 
 
-def likeness(picture: Picture, rgb: NDArray[np.uint8]) -> dict[str, object]:
+def likeness(picture: Picture, rgb: NDArray[np.uint8], *, lowest_db: float = _LOWEST_PSNR_DB) -> dict[str, object]:
     """
     Return how like the picture the new pixels are when they are averaged down, as a check: reduced_psnr_db.
 
-    Nothing is compared, and nothing returned, where nothing is to be seen. Raises QualityGate below 20 dB.
+    Nothing is compared, and nothing returned, where nothing is to be seen. Raises QualityGate below the lowest.
     """
     if picture.alpha is not None and not picture.alpha.any():
         return {}
     psnr = _psnr_of_reduced(picture, rgb)
-    if psnr < _LOWEST_PSNR_DB:
+    if psnr < lowest_db:
         raise QualityGate(f"The enlarged picture does not look like the input ({psnr:.0f} dB); nothing was kept.")
     return {"reduced_psnr_db": round(psnr, 1)}
 

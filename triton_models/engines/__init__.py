@@ -168,6 +168,14 @@ def _same_unless_cropped(width: int, height: int, parameters: Parameters) -> tup
 _UPSCALE_LIGHT = EngineSpec(
     "realesr-animevideov3", "triton_models.engines.upscale_light", weights=("realesr-animevideov3",), light=True
 )
+# First, because it takes no request without a prompt.
+_PROMPTED_UPSCALER = EngineSpec(
+    "sd-x4-upscaler",
+    "triton_models.engines.upscale_sd_x4",
+    weights=("sd-x4-upscaler",),
+    only_with_prompt=True,
+    needs_card=True,
+)
 _REAL_ESRGAN = EngineSpec(
     "realesrgan-x4plus",
     "triton_models.engines.real_esrgan",
@@ -201,7 +209,7 @@ OPERATIONS: Mapping[str, Operation] = {
     for operation in (
         Operation(
             name="upscale",
-            engines=(_REAL_ESRGAN, _UPSCALE_LIGHT),
+            engines=(_PROMPTED_UPSCALER, _REAL_ESRGAN, _UPSCALE_LIGHT),
             accepts={"scale": 4, "guidance_scale": None, **_DIFFUSION},
             output_size=_enlarged,
         ),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Raised whenever what is built changes; folders of other versions are left alone.
-VERSION = "1"
+VERSION = "2"
 LOCK = Path(__file__).with_name("tiny.lock")
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 _SAFETY = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
@@ -235,7 +235,13 @@ def _upscaler(vocabulary: Path) -> StableDiffusionUpscalePipeline:
         vae=_vae(3, sample_size=64, scaling_factor=0.08333),
         text_encoder=CLIPTextModel(_text_config(32, hidden_act="gelu", projection_dim=32)),
         tokenizer=_tokenizer(vocabulary, "!"),
-        unet=_unet(in_channels=7, num_class_embeds=1000, use_linear_projection=True),
+        unet=_unet(
+            in_channels=7,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            num_class_embeds=1000,
+            use_linear_projection=True,
+        ),
         low_res_scheduler=DDPMScheduler(beta_start=0.0001, beta_end=0.02, beta_schedule="scaled_linear"),
         scheduler=DDIMScheduler(
             beta_start=0.0001,
