@@ -100,36 +100,37 @@ def _named(names: Iterable[str], lock: Mapping[str, LockedWeights]) -> list[Lock
 
 def _engines(asked: argparse.Namespace) -> int:
     lock = weights.read_lock()
+    specs = [(row.name, spec) for row in OPERATIONS.values() for spec in row.engines]
+    findings = [spec.finding(asked.volume) for _, spec in specs]
     rows = [
         (
-            row.name,
+            operation,
             spec.name,
             "light" if spec.light else "main",
             _licences(spec, lock),
-            _state(spec, lock, asked.volume),
+            _state(spec, finding, asked.volume),
         )
-        for row in OPERATIONS.values()
-        for spec in row.engines
+        for (operation, spec), finding in zip(specs, findings, strict=True)
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        sys.stdout.write("  ".join([*cells, row[4]]) + "\n")
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    for sentence in dict.fromkeys(finding.sentence for finding in findings if finding.sentence):
+        sys.stdout.write(f"\n{sentence}\n")
     return 0
 
 
 def _licences(spec: EngineSpec, lock: Mapping[str, LockedWeights]) -> str:
-    return ", ".join(dict.fromkeys(lock[name].licence for name in spec.weights if name in lock)) or "-"
+    return ", ".join(dict.fromkeys(lock[name].licence for name in spec.weights)) or "-"
 
 
-def _state(spec: EngineSpec, lock: Mapping[str, LockedWeights], volume: Path) -> str:
-    finding = spec.finding(volume)
+def _state(spec: EngineSpec, finding: weights.Finding, volume: Path) -> str:
     standing = str(finding.standing.value)
-    if finding.standing is weights.Standing.READY:
+    if finding.standing is not weights.Standing.MISSING:
         return standing
-    missing = sum(file.bytes for name in spec.weights if name in lock for file in missing_files(lock[name], volume))
-    size = f" ({bars.megabytes(missing)} to fetch)" if finding.standing is weights.Standing.MISSING else ""
-    return f"{standing}{size}: {finding.sentence}"
+    lock = weights.read_lock()
+    number = sum(file.bytes for name in spec.weights for file in missing_files(lock[name], volume))
+    return f"{standing}, {bars.megabytes(number)} to fetch"
 
 
 def _lock(asked: argparse.Namespace) -> int:
