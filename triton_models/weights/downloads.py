@@ -262,8 +262,8 @@ def _refused(url: str, code: int) -> WeightsNotFetched:
     host, name = _host(url), url.rsplit("/", 1)[-1]
     if code in {401, 403}:
         return WeightsNotFetched(
-            f"{host} refuses {name} ({code}): its owner may ask for an account that has agreed to the terms there; set "
-            "HF_TOKEN to a token of such an account."
+            f"{host} refuses {name} ({code}): its owner has withdrawn it, or asks for an account that has agreed to "
+            "the terms there; then set HF_TOKEN to a token of such an account."
         )
     if code == 404:
         return WeightsNotFetched(f"{host} has no {name} (404): the commit that the lock names, or the file, is gone.")
