@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from triton_models import devices, weights
+from triton_models.diffusion.sizes import UNIT
 from triton_models.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -146,6 +147,18 @@ def largest_batch(environment: Mapping[str, str] = os.environ) -> int:
     asked = environment.get("IMAGEN_DIFFUSION_BATCH") or "4"
     if not asked.isdecimal() or int(asked) < 1:
         raise EngineUnavailable(f"IMAGEN_DIFFUSION_BATCH must be a whole number from 1, not {asked!r}.")
+    return int(asked)
+
+
+def working_side(native: int, environment: Mapping[str, str] = os.environ) -> int:
+    """
+    Return the side of the square that a model works at: the one it was trained on, or IMAGEN_DIFFUSION_SIDE.
+
+    A smaller one needs less of a card and draws worse. Raises EngineUnavailable for what is no multiple of 64.
+    """
+    asked = environment.get("IMAGEN_DIFFUSION_SIDE") or str(native)
+    if not asked.isdecimal() or int(asked) < UNIT or int(asked) % UNIT:
+        raise EngineUnavailable(f"IMAGEN_DIFFUSION_SIDE must be a multiple of {UNIT}, not {asked!r}.")
     return int(asked)
 
 

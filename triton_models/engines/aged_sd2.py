@@ -37,7 +37,7 @@ def load(volume: Path, *, threads: int) -> Restyler:
         # A print from a gray negative still has the tone of its paper.
         Finish(keeps_colors=False, flat_detail=1.0, gives_color=True),
         STABLE_DIFFUSION,
-        side=768,
+        side=loading.working_side(768),
         steps=30,
         guidance_scale=7.5,
     )

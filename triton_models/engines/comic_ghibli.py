@@ -39,7 +39,7 @@ def load(volume: Path, *, threads: int) -> Restyler:
         # Paint is flat: the photograph's grain has no place on it.
         Finish(keeps_colors=False, flat_detail=0.0),
         STABLE_DIFFUSION,
-        side=512,
+        side=loading.working_side(512),
         steps=30,
         guidance_scale=7.5,
         uses=frozenset({"strength", "prompt", "negative_prompt", "steps", "guidance_scale"}),

@@ -44,7 +44,7 @@ def load(volume: Path, *, threads: int) -> Restyler:
         _WORDING,
         Finish(keeps_colors=True, flat_detail=1.0),
         SDXL,
-        side=1024,
+        side=loading.working_side(1024),
         steps=30,
         # The default of diffusers' pipeline; the model card names none.
         guidance_scale=5.0,

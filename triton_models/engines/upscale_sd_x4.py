@@ -27,6 +27,7 @@ from triton_models.diffusion.restyling import seed_of
 from triton_models.diffusion.wording import Wording, unread_warnings
 from triton_models.engines import Outcome
 from triton_models.enlargement import enlarged, has_no_color, likeness
+from triton_models.errors import OutOfMemory
 from triton_models.transparency import opaque_pixels
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ VERSION = "1"
 _FACTOR = 4
 # Of the picture's pixels: what the model was trained on is 128 of them, and it is 512 pixels of the result.
 _TILE, _OVERLAP = 128, 32
+# Whose network halves a tile three times.
+_SMALLEST_TILE = 8
 _STEPS, _GUIDANCE = 30, 9.0
 # How much noise the model is told to see in its input, of 350: the pipeline's default.
 _NOISE_LEVEL = 20
@@ -81,6 +84,7 @@ class Request:
     negative_prompt: str
     noise: NoiseField
     patches: Sequence[Patch]
+    overlap: int
     alone: bool
 
     def works(self) -> Iterator[tuple[Terms, Wish]]:
@@ -116,9 +120,17 @@ class PromptedUpscaler:
         return self.passes.batcher
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
-        """Do one request; see engines.Engine."""
+        """Do one request; see engines.Engine. Begins once more, with tiles half as long, when there is no room."""
+        try:
+            return self._run(picture, parameters, watch, shrink=1)
+        except OutOfMemory:
+            if self.tile <= _SMALLEST_TILE:
+                raise
+        return self._run(picture, parameters, watch, shrink=2)
+
+    def _run(self, picture: Picture, parameters: Parameters, watch: Watch, *, shrink: int) -> Outcome:
         began = time.monotonic()
-        request = self._request(picture, parameters)
+        request = self._request(picture, parameters, shrink)
         canvas = Canvas.over(picture, parameters.scale)
         shared_by, again = self._enlarge(request, canvas, parameters.scale, watch)
         checks = likeness(picture, canvas.rgb, lowest_db=_LOWEST_PSNR_DB)
@@ -137,21 +149,23 @@ class PromptedUpscaler:
             seconds={"denoise": round(time.monotonic() - began, 3)},
         )
 
-    def _request(self, picture: Picture, parameters: Parameters) -> Request:
+    def _request(self, picture: Picture, parameters: Parameters, shrink: int) -> Request:
+        tile, overlap = self.tile // shrink, self.overlap // shrink
         guidance = _GUIDANCE if parameters.guidance_scale is None else parameters.guidance_scale
         return Request(
             picture,
-            Terms(self.tile, self.tile, parameters.steps or _STEPS, guidance),
+            Terms(tile, tile, parameters.steps or _STEPS, guidance),
             _WORDING.prompt(parameters),
             _WORDING.negative_prompt(parameters),
             NoiseField(seed_of(picture, parameters), _LATENTS + _COLORS),
-            list(patches(picture.height, picture.width, size=self.tile, overlap=self.overlap)),
+            list(patches(picture.height, picture.width, size=tile, overlap=overlap)),
+            overlap,
             parameters.reproducible,
         )
 
     def _enlarge(self, request: Request, canvas: Canvas, scale: int, watch: Watch) -> tuple[int, bool]:
         """Fill the canvas; return the most requests that shared a pass, and whether a tile was made twice."""
-        quilt, shared_by, again, count = Quilt(canvas, scale, self.overlap), 1, False, len(request.patches)
+        quilt, shared_by, again, count = Quilt(canvas, scale, request.overlap), 1, False, len(request.patches)
         colorless = has_no_color(request.picture)
 
         def waiting(unit: Unit[Wish, Floats]) -> None:
@@ -177,7 +191,9 @@ def load(volume: Path, *, threads: int) -> PromptedUpscaler:
     loaded = loading.load("StableDiffusionUpscalePipeline", NAME, volume, threads=threads, components=components)
     scheduler = loaded.pipeline.low_res_scheduler
     loaded.pipeline.low_res_scheduler = PlacedNoise.from_config(scheduler.config)  # type: ignore[no-untyped-call]
-    return PromptedUpscaler(Passes(loaded, enlarge_tiles, loading.largest_batch()), loaded.weights_sha256)
+    tile = min(_TILE, loading.working_side(_TILE))
+    passes = Passes(loaded, enlarge_tiles, loading.largest_batch())
+    return PromptedUpscaler(passes, loaded.weights_sha256, tile, tile * _OVERLAP // _TILE)
 
 
 def enlarge_tiles(pipeline: Any, wishes: Sequence[Wish], terms: Terms, after_step: AfterStep) -> torch.Tensor:  # noqa: ANN401

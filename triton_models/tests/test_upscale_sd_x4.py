@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from PIL import Image
 from triton_models.diffusion.passes import Passes
 from triton_models.engines import OPERATIONS, choose, upscale_light, upscale_sd_x4
 from triton_models.engines.upscale_sd_x4 import PromptedUpscaler, enlarge_tiles
-from triton_models.errors import Cancelled, QualityGate
+from triton_models.errors import Cancelled, OutOfMemory, QualityGate
 from triton_models.images import Picture
 from triton_models.parameters import Parameters
 from triton_models.progress import Watch
@@ -149,13 +150,55 @@ class TestTilesOfSeveralRequests:
         assert told == sorted(told)
         assert (told[0], told[-1]) == (0.0, 1.0)
 
-    def test_are_left_undone_when_nobody_waits(self, engine: PromptedUpscaler, photo: Picture) -> None:
-        calls = engine.passes.call.made
+    def test_are_left_undone_within_a_step_when_nobody_waits(self, loaded: PromptedUpscaler, photo: Picture) -> None:
+        began, left = threading.Event(), threading.Event()
+        steps: list[int] = []
+
+        def held(pipeline: Any, wishes: Sequence[Wish], terms: Terms, after_step: Any) -> torch.Tensor:
+            began.set()
+            assert left.wait(10)
+
+            def after(step: int, total: int, latents: torch.Tensor) -> None:
+                steps.append(step)
+                after_step(step, total, latents)
+
+            return enlarge_tiles(pipeline, wishes, terms, after)
+
+        engine = rigged(loaded, held)
         with pytest.raises(Cancelled):
-            engine.run(photo, asked(), watch(lambda: bool(calls)))
+            engine.run(photo, asked(), watch(began.is_set))
+        left.set()
         engine.batcher.close()
 
-        assert len(calls) == 1
+        assert (steps, len(engine.passes.call.made)) == ([0], 1)
+
+
+class TestACardThatIsFull:
+    def test_is_given_smaller_tiles_once(self, loaded: PromptedUpscaler, photo: Picture) -> None:
+        tiles: list[int] = []
+
+        def cramped(_pipeline: Any, wishes: Sequence[Wish], terms: Terms, _after_step: Any) -> torch.Tensor:
+            tiles.append(terms.width)
+            if terms.width > 8:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return (
+                torch.stack([torch.from_numpy(wish.pixels).permute(2, 0, 1) for wish in wishes])
+                .repeat_interleave(4, dim=2)
+                .repeat_interleave(4, dim=3)
+            )
+
+        engine = replace(loaded, passes=Passes(loaded.passes.loaded, cramped, 1), tile=TILE, overlap=4)
+
+        assert engine.run(photo, asked(), watch()).picture.width == 112
+        assert tiles.index(8) <= 2
+
+    def test_is_said_to_be_so_when_no_tile_fits(self, loaded: PromptedUpscaler, photo: Picture) -> None:
+        def full(*_: Any) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        engine = replace(loaded, passes=Passes(loaded.passes.loaded, full, 1), tile=TILE, overlap=4)
+        with pytest.raises(OutOfMemory, match="no room for a picture of 8 x 8"):
+            engine.run(photo, asked(), watch())
 
 
 class TestOddPictures:
