@@ -105,7 +105,7 @@ def may_share(network: MaskNetwork) -> bool:
     alone = [network.masks([picture])[0] for picture in pictures]
     try:
         together = network.masks(pictures)
-    except ERRORS as error:
+    except (OutOfMemory, native.Fail, native.RuntimeException, native.InvalidArgument) as error:
         _log.warning("a pass of two pictures failed: %s", error)
         return False
     differ, apart = (float(np.abs(np.subtract(one, alone)).max()) for one in (together, alone[::-1]))
@@ -126,6 +126,9 @@ def _lean(path: Path) -> bytes:
 def _opened(path: Path, content: bytes, threads: int, device: Device) -> tuple[onnxruntime.InferenceSession, Device]:
     """Open a session on the card if that is asked for and can be had, else on the processor; say which it is."""
     wanted = device.kind == "cuda" and _CARD in onnxruntime.get_available_providers()
+    if wanted:
+        # torch's wheels bring the CUDA libraries, in a place where nobody else looks for them.
+        onnxruntime.preload_dlls()
     providers = [*([(_CARD, _CARD_OPTIONS)] if wanted else []), "CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(content, session_options(threads), providers=providers)

@@ -128,6 +128,14 @@ class TestTheDockerfile:
         assert re.search(r"^numpy==1\.26\.", lock, flags=re.MULTILINE)
         assert "pytest" not in lock
 
+    def test_puts_the_onnxruntime_for_cards_in_the_place_of_the_other(self) -> None:
+        install = next(run for run in instructions("RUN") if "pip install" in run)
+        pinned = (PROJECT_ROOT / "requirements/onnxruntime-gpu.txt").read_text("utf-8").splitlines()[-1]
+
+        assert install.index("models-main.lock") < install.index("uninstall --yes onnxruntime ")
+        assert install.index("uninstall --yes onnxruntime ") < install.index("--no-deps -r onnxruntime-gpu.txt")
+        assert re.fullmatch(r"onnxruntime-gpu==\d+\.\d+\.\d+", pinned)
+
     def test_has_the_very_versions_that_the_tests_run_with(self) -> None:
         main, full = (
             dict(re.findall(r"^([\w.-]+)==(\S+)", (PROJECT_ROOT / f"requirements/{name}").read_text(), re.MULTILINE))
