@@ -77,7 +77,7 @@ class Setting:
 # is only there to make shapes equal. On a card 384 is large enough to
 # leave 70 % for what is not overlap, and leaves room for the other engines.
 SETTINGS: Mapping[str, Setting] = {
-    "cpu": Setting(tile=448, shapes=0, batch=1, seconds=200.0),
+    "cpu": Setting(tile=480, shapes=0, batch=1, seconds=200.0),
     "cuda": Setting(tile=384, shapes=3, batch=8, seconds=2.0),
 }
 

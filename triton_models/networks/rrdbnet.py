@@ -32,7 +32,7 @@ _DENSE = range(1, 6)
 # The enlarging half holds 64 planes at sixteen times the pixels: in strips it needs as much for a large tile as for a
 # small one. Two rows beyond a strip are what its four convolutions see (three pixels of the fourfold size and one of
 # the twofold), so that strips and whole are equal.
-_STRIP_PIXELS = 32 * 1024
+_STRIP_PIXELS = 16 * 1024
 _STRIP_MARGIN = 2
 
 

@@ -1,0 +1,79 @@
+"""
+The main engines against the same weights run plainly, each in a process of its own, by the models' Python.
+
+Where the machine has a card they run on it, else on the processor: the table says which. Needs what `make models`
+installs; the weights are those that a package index has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.tables import Load, machine, table
+
+ROOT = Path(__file__).parents[1]
+PYTHON = ROOT / ".venv-models/bin/python"
+UPSCALE_MEGAPIXELS = 1.0
+
+
+def child(module: str, *words: object) -> dict[str, Any]:
+    """Run a module of the bench by the models' Python, as the model server is started; return what it prints."""
+    print(f"{module} {' '.join(map(str, words))} …", file=sys.stderr)
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "MALLOC_TRIM_THRESHOLD_": str(2**20)}
+    command = [str(PYTHON), "-m", module, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def real_esrgan(megapixels: float = UPSCALE_MEGAPIXELS) -> str:
+    load = Load()
+    naive, ours = (child("bench.one_upscale", how, megapixels) for how in ("naive", "ours"))
+    # What others do on the machine meanwhile is in the seconds of the clock, but not in those of the processor.
+    figure = "seconds" if naive["card"] else "processor"
+    goals = ("≥ 3" if naive["card"] else "≥ 1.0", "≤ 0.25")
+    rows = [
+        ("what", "whole photo, batch 1, fp32", "ours", "ratio", "goal"),
+        ("seconds", f"{naive['seconds']:.0f}", f"{ours['seconds']:.0f}", ratio(naive, ours, "seconds"), ""),
+        (
+            f"{figure} seconds" if figure == "processor" else "images a second",
+            f"{naive[figure]:.0f}",
+            f"{ours[figure]:.0f}",
+            ratio(naive, ours, figure),
+            goals[0],
+        ),
+        ("peak memory", f"{naive['peak']:.0f} MB", f"{ours['peak']:.0f} MB", ratio(ours, naive, "peak"), goals[1]),
+    ]
+    where = "card" if naive["card"] else "processor"
+    return table(f"Real-ESRGAN x4plus, {megapixels:g} megapixels, on the {where} ({load})", rows)
+
+
+def sharing_upscale_passes() -> str:
+    load, took = Load(), child("bench.one_upscale", "clients", 0)
+    where = "card" if took.pop("card") else "processor"
+    alone = took["one at a time"]
+    rows = [("eight photos of 64 × 64", "seconds a photo", "ratio", "goal")]
+    rows += [
+        (way, f"{seconds:.2f}", f"{alone / seconds:.2f}", "≥ 2" if way.endswith("shared") else "")
+        for way, seconds in took.items()
+    ]
+    return table(f"Real-ESRGAN x4plus, 8 clients, on the {where} ({load})", rows)
+
+
+def ratio(one: dict[str, Any], other: dict[str, Any], figure: str) -> str:
+    return f"{one[figure] / other[figure]:.2f}"
+
+
+def main() -> None:
+    print(f"{machine()}\n")
+    print(real_esrgan())
+    print(sharing_upscale_passes())
+
+
+if __name__ == "__main__":
+    main()
