@@ -251,7 +251,7 @@ _ENGINE = Parameter(
     "name",
     "auto",
     "Engine",
-    help="auto takes the best that is there; light is always there.",
+    help="auto takes the best that runs well here; light is always there.",
     advanced=True,
 )
 _HOW_IT_COMES = (
@@ -302,7 +302,7 @@ UPSCALE = Operation(
         Parameter("scale", "choice", 4, "Scale", choices=(2, 4)),
         *DIFFUSION,
         Parameter("guidance_scale", "number", None, "Guidance", minimum=0, maximum=20, advanced=True),
-        *_every_operation("realesrgan-x4plus", "sd-x4-upscaler", "realesr-animevideov3"),
+        *_every_operation("sd-x4-upscaler", "realesrgan-x4plus", "realesr-animevideov3"),
     ),
     output_size=lambda width, height, params: (width * params["scale"], height * params["scale"]),
 )
@@ -375,7 +375,7 @@ BACKGROUND_REMOVE = Operation(
             choices=("rgba", "alpha"),
             advanced=True,
         ),
-        *_every_operation("isnet", "rmbg-1.4", "u2netp"),
+        *_every_operation("rmbg-1.4", "isnet", "u2netp"),
     ),
 )
 

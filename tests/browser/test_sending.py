@@ -210,7 +210,7 @@ class TestAParameterThatIsWrong:
         expect(color).to_have_attribute("aria-invalid", "true")
         expect(color).to_be_focused()
         # What is wrong among the settings that were folded away is shown, too.
-        expect(page.get_by_text("'No such' is not one of auto, light, isnet")).to_be_visible()
+        expect(page.get_by_text("'No such' is not one of auto, light")).to_be_visible()
         color.fill("#ff0000")
         engine.select_option("auto")
         page.get_by_role("button", name="Remove background").click()
