@@ -142,7 +142,8 @@ class Passes:
 
     def _network(self, precision: Precision) -> RRDBNet:
         if precision not in self._ready:
-            placed = copy.deepcopy(self._original) if self._device.kind == "cuda" else self._original
+            as_it_is = self._device.kind == "cpu" and precision == "fp32"
+            placed = self._original if as_it_is else copy.deepcopy(self._original)
             dtype, layout = _dtype(precision), torch.channels_last
             # Torch's stubs know .to() without a layout only.
             self._ready[precision] = placed.to(self._device.torch_name, dtype).to(memory_format=layout)  # type: ignore[call-overload]

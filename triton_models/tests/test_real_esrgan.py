@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from triton_models.devices import CPU
-from triton_models.engines.real_esrgan import Passes, RealEsrgan, Room, assemble
+from triton_models.devices import CPU, Device
+from triton_models.engines.real_esrgan import RealEsrgan, Room, assemble
 from triton_models.errors import Cancelled, EngineUnavailable, OutOfMemory, QualityGate
 from triton_models.images import Picture
 from triton_models.networks.rrdbnet import RRDBNet
@@ -367,13 +367,32 @@ class TestProgress:
         assert 0.5 in heard
 
 
-class TestPasses:
-    def test_leave_the_original_network_in_fp32_for_the_second_try(self) -> None:
+class TestHalfPrecision:
+    """What a card computes in, here on a processor, which is slow at it and as exact."""
+
+    HALF = Device("cpu", "fp16", "a card")
+
+    def half(self, network: RRDBNet) -> RealEsrgan:
+        return assemble(network, self.HALF, weights_sha256="", environment={})
+
+    def test_makes_nearly_the_same_picture(self, picture: Picture) -> None:
+        outcome = run(self.half(tiny_network()), picture)
+
+        assert difference(outcome, run(engine(tiny_network()), picture)) <= 2
+        assert outcome.device.precision == "fp16"
+
+    def test_that_overflows_is_made_up_for_in_fp32(self, picture: Picture) -> None:
         network = tiny_network()
+        # The same answer by way of numbers that fp16 has no room for.
+        network.conv_hr.weight *= 1e6
+        network.conv_last.weight /= 1e6
+        expected = run(engine(network), picture)
 
-        Passes(network, CPU)._network("fp32")
+        outcome = run(self.half(network), picture)
 
-        assert next(network.parameters()).dtype == torch.float32
+        assert outcome.checks["second_try"] is True
+        assert outcome.device.precision == "fp32"
+        assert difference(outcome, expected) <= 1
 
 
 class TestTheLargestBatch:
