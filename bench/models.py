@@ -2,19 +2,25 @@
 The main engines against the same weights run plainly, each in a process of its own, by the models' Python.
 
 Where the machine has a card they run on it, else on the processor: the table says which. Needs what `make models`
-installs; the weights are those that a package index has.
+installs; the weights are those that a package index has. ISNet's are not there: its tables are left out without a file.
+
+    .venv/bin/python -m bench.models --isnet isnet-general-use.onnx --rembg FOLDER
+
+FOLDER: where rembg is installed, by `pip install --target FOLDER "rembg[cpu]"`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from bench.tables import Load, machine, table
+from bench.tables import Load, machine, median_and_range, table
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv-models/bin/python"
@@ -69,11 +75,43 @@ def ratio(one: dict[str, Any], other: dict[str, Any], figure: str) -> str:
     return f"{one[figure] / other[figure]:.2f}"
 
 
-def main() -> None:
+def isnet_against_rembg(network: Path, rembg: Path) -> str:
+    load, rounds = Load(), child("bench.one_cut", "against", network, rembg)
+    rows = [("photo", "ours", "rembg", "ratio, processor seconds", "goal")]
+    for photo, told in rounds.items():
+        ours, theirs = told["ours"], told["rembg"]
+        processor = statistics.median(ours["processor"]) / statistics.median(theirs["processor"])
+        seconds = (median_and_range(each["seconds"], " s") for each in (ours, theirs))
+        rows.append((photo, *seconds, f"{processor:.2f}", "≤ 1.1"))
+    peaks = [child("bench.one_cut", "memory", network, rembg, which) for which in ("ours", "rembg")]
+    shown = (f"{each['peak'] / 1024:.2f} GB" for each in peaks)
+    rows.append(("0.24 megapixels, peak of the process", *shown, ratio(*peaks, "peak"), ""))
+    return table(f"Background removal, ISNet, on the processor ({load})", rows)
+
+
+def sharing_cut_passes(network: Path) -> str:
+    load, told = Load(), child("bench.one_cut", "clients", network)
+    alone, together = told["one at a time"], told["eight clients"]
+    rows = [
+        ("eight photos of 0.24 megapixels", "photos a second", "ratio", "goal on a card"),
+        ("one at a time", f"{alone:.2f}", "1.00", ""),
+        ("eight clients", f"{together:.2f}", f"{together / alone:.2f}", "≥ 2"),
+    ]
+    return table(f"Background removal, 8 clients, on {told['device']} ({load})", rows)
+
+
+def main(isnet: Path | None = None, rembg: Path | None = None) -> None:
     print(f"{machine()}\n")
     print(real_esrgan())
     print(sharing_upscale_passes())
+    if isnet and rembg:
+        print(isnet_against_rembg(isnet, rembg))
+    if isnet:
+        print(sharing_cut_passes(isnet))
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="Time the main engines.")
+    parser.add_argument("--isnet", type=Path, help="isnet-general-use.onnx, or a file like it")
+    parser.add_argument("--rembg", type=Path, help="where rembg is installed, to be compared with ISNet here")
+    main(**vars(parser.parse_args()))
