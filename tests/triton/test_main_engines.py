@@ -51,6 +51,10 @@ MAIN = (
     Main("upscale", "realesrgan-x4plus", scale=4),
     # On a processor a second picture in its pass takes as long as the first.
     Main("background_remove", "isnet", shares=False),
+    Main("upscale", "sd-x4-upscaler", {"prompt": "a cat", "steps": 2}, scale=4),
+    Main("enhance", "sdxl-refiner", {"strength": 0.5, "steps": 4}),
+    Main("style_comic", "ghibli-diffusion", {"strength": 0.5, "steps": 4}),
+    Main("style_aged", "stable-diffusion-2-1", {"strength": 0.5, "steps": 4}),
 )
 EVERY = pytest.mark.parametrize("main", MAIN, ids=str)
 SHARING = pytest.mark.parametrize("main", [main for main in MAIN if main.shares], ids=str)
@@ -62,13 +66,15 @@ def build(folder: Path, *options: str) -> Path:
     return folder
 
 
-def server_of(volume: Path, log: Path, **environment: str) -> LocalTriton:
+def server_of(volume: Path, log: Path, *models: str, **environment: str) -> LocalTriton:
+    """Return a server of the named models, or of all that have a main engine here; it has not been started."""
     told = {"IMAGEN_MODELS_DIR": str(volume), "IMAGEN_WEIGHTS_LOCK": str(volume / "weights.lock")}
     # With a batch, as on a card, and a thread for each request of a test.
     told |= {"IMAGEN_ENGINE_CONCURRENCY": str(AT_ONCE), "IMAGEN_UPSCALE_BATCH": str(AT_ONCE)}
-    return LocalTriton(
-        python=PYTHON, log=log, models=sorted({main.model for main in MAIN}), environment=told | environment
-    )
+    # Tiny networks at a thousand pixels would still take seconds.
+    told |= {"IMAGEN_DIFFUSION_SIDE": "64"}
+    models = models or tuple({main.model for main in MAIN})
+    return LocalTriton(python=PYTHON, log=log, models=sorted(models), environment=told | environment)
 
 
 @pytest.fixture(scope="module")
@@ -224,26 +230,28 @@ class TestTheStart:
         content[len(content) // 2] ^= 1
         damaged.write_bytes(content)
 
-        assert f"{damaged} is not the file that weights.lock names" in self.refusal(copy, tmp_path)
+        assert f"{damaged} is not the file that weights.lock names" in self.refusal(copy, tmp_path, "upscale")
 
     def test_is_refused_without_a_required_engine_whose_file_is_named(self, volume: Path, tmp_path: Path) -> None:
         copy = shutil.copytree(volume, tmp_path / "models", symlinks=True)
         missing = copy / "isnet-general-use/isnet-general-use.onnx"
         missing.unlink()
 
-        assert f"{missing} is missing" in self.refusal(copy, tmp_path, IMAGEN_REQUIRE_ENGINES="isnet")
+        log = self.refusal(copy, tmp_path, "background_remove", IMAGEN_REQUIRE_ENGINES="isnet")
+
+        assert f"{missing} is missing" in log
 
     def test_is_refused_when_an_engine_fails_its_self_test(self, volume: Path, tmp_path: Path) -> None:
         broken = build(tmp_path / "models", "--broken")
 
-        log = self.refusal(broken, tmp_path, IMAGEN_REQUIRE_ENGINES="isnet")
+        log = self.refusal(broken, tmp_path, "background_remove", IMAGEN_REQUIRE_ENGINES="isnet")
 
         assert "The engine isnet of background_remove fails its self-test: The network's answer has values" in log
 
     @staticmethod
-    def refusal(volume: Path, folder: Path, **environment: str) -> str:
-        """Start a server that should not start; return what its log says."""
-        server = server_of(volume, folder / "triton.log", **environment)
+    def refusal(volume: Path, folder: Path, model: str, **environment: str) -> str:
+        """Start a server of one model that should not start; return what its log says."""
+        server = server_of(volume, folder / "triton.log", model, **environment)
 
         with pytest.raises(LocalServerError, match="Triton ended while it started"):
             server.start()

@@ -52,7 +52,7 @@ def volume() -> Path:
 
     Built on the first call, in about ten seconds, and found again afterwards; processes may call it at once.
     """
-    home = weights.model_volume().parent / "tiny-pipelines"
+    home = Path(__file__).parents[2] / ".cache" / "tiny-pipelines"
     done = home / f"v{VERSION}"
     if not (done / "weights.lock").is_file():
         home.mkdir(parents=True, exist_ok=True)

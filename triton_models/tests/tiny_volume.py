@@ -14,6 +14,7 @@ from pathlib import Path
 
 from triton_models import weights
 from triton_models.engines import OPERATIONS
+from triton_models.tests import tiny
 from triton_models.tests.tiny_isnet import isnet
 from triton_models.tests.tiny_networks import save_checkpoint, tiny_network
 
@@ -30,8 +31,18 @@ def build(folder: Path, *, broken: bool = False) -> Path:
     (folder / "isnet-general-use/isnet-general-use.onnx").write_bytes(isnet(_ISNET_SIDE, broken=broken))
     lock = folder / "weights.lock"
     entries = [("realesrgan-x4plus", "RealESRGAN_x4plus.pth"), ("isnet-general-use", "isnet-general-use.onnx")]
-    lock.write_text("\n".join(lock_entry(folder / name, main) for name, main in entries), "utf-8")
+    lines = [lock_entry(folder / name, main) for name, main in entries]
+    lock.write_text("\n".join([*lines, _link_diffusion(folder)]), "utf-8")
     return lock
+
+
+def _link_diffusion(folder: Path) -> str:
+    """Put links to the tiny diffusion models there; return their lines of the lock."""
+    built = tiny.volume()
+    for model in built.iterdir():
+        if model.is_dir() and not (folder / model.name).exists():
+            (folder / model.name).symlink_to(model)
+    return (built / "weights.lock").read_text("utf-8")
 
 
 def _link_light_weights(folder: Path) -> None:
