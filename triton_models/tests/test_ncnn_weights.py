@@ -86,7 +86,7 @@ class TestReadConvolutions:
         ],
     )
     def test_says_what_is_wrong_with_a_param_file(self, param: str, sentence: str, tmp_path: Path) -> None:
-        with pytest.raises(EngineUnavailable, match=r"net\.param cannot be used: .*{sentence}"):
+        with pytest.raises(EngineUnavailable, match=rf"net\.param cannot be used: .*{sentence}"):
             read_convolutions(*files(tmp_path, param))
 
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
