@@ -4,7 +4,7 @@ From a network's rough mask to a cut-out: pulled to the picture's own edges, fre
 A guided filter (He et al. 2010, "Guided image filtering"; coefficients at a bounded size as in the fast one,
 arXiv:1505.00996) pulls the mask to the edges of the full picture, and the colours there are freed of the old background
 (Forte 2021, "Approximate fast foreground colour estimation"), since a rim of the old background is what shows on a new
-one. All of it runs in strips of rows. The engines of background_remove differ in their networks alone.
+one. All of it runs in tiles. The engines of background_remove differ in their networks alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from triton_models import images
 from triton_models.engines import Outcome
-from triton_models.tiles import spans
+from triton_models.tiles import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from triton_models.images import Picture
     from triton_models.parameters import Parameters
     from triton_models.progress import Watch
+    from triton_models.tiles import Tile
 
     Floats = NDArray[np.float32]
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 USES = frozenset({"bg_color", "crop", "channels"})
 # The filters work at this size at most; only their result meets the full picture.
 _WORK_SIDE = 1024
-_STRIP_ROWS = 96
+_TILE_SIDE = 256
 # Between these the network cannot tell. A clean cut has 2 to 5 % of its pixels there: the edge, and no more.
 _SURELY_OUT, _SURELY_IN = 0.05, 0.95
 _MANY_UNDECIDED = 0.15
@@ -119,12 +120,30 @@ def guided_coefficients(guide: Floats, mask: Floats, radius: int) -> tuple[Float
 
     guide_mean, mask_mean = mean(guide), mean(mask)
     covariance = mean(guide * mask[..., None]) - guide_mean * mask_mean[..., None]
-    products = np.stack([guide[..., i] * guide[..., j] for i in range(3) for j in range(3)], axis=-1)
-    sigma = np.stack([mean(products[..., k]) for k in range(9)], axis=-1).reshape(*mask.shape, 3, 3)
-    sigma = sigma - guide_mean[..., :, None] * guide_mean[..., None, :] + _GUIDED_EPSILON * np.eye(3, dtype=np.float32)
-    slope = np.linalg.solve(sigma, covariance[..., None])[..., 0].astype(np.float32)
-    offset = mask_mean - (slope * guide_mean).sum(axis=2)
+    slope = _solved(
+        {
+            (i, j): mean(guide[..., i] * guide[..., j]) - guide_mean[..., i] * guide_mean[..., j]
+            for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        },
+        covariance,
+    )
+    offset = mask_mean - _dot(slope, guide_mean)
     return mean(slope), mean(offset)
+
+
+def _solved(sigma: dict[tuple[int, int], Floats], covariance: Floats) -> Floats:
+    """Solve a symmetric system of three for every pixel by its cofactors: a quarter of the time of LAPACK's loop."""
+    # In double precision: where the three colours go together, the determinant is a small difference of large numbers.
+    wide = {place: values.astype(np.float64) for place, values in sigma.items()}
+    for i in range(3):
+        wide[i, i] += _GUIDED_EPSILON
+    a, b, c = wide[0, 0], wide[0, 1], wide[0, 2]
+    d, e, f = wide[1, 1], wide[1, 2], wide[2, 2]
+    aa, ab, ac = d * f - e * e, c * e - b * f, b * e - c * d
+    bb, bc, cc = a * f - c * c, b * c - a * e, a * d - b * b
+    x, y, z = np.moveaxis(covariance, -1, 0)
+    solved = np.stack([aa * x + ab * y + ac * z, ab * x + bb * y + bc * z, ac * x + bc * y + cc * z], axis=-1)
+    return np.asarray(solved / (a * aa + b * ab + c * ac)[..., None], np.float32)
 
 
 def stretch(alpha: Floats) -> Floats:
@@ -156,22 +175,31 @@ def _blur_fusion(guide: Floats, inside: Floats, outside: Floats, alpha: Floats, 
 
 
 def _refined(picture: Picture, refinement: Refinement, watch: Watch) -> Picture:
-    """Apply the refinement to the full picture, strip by strip; the result has alpha and clean colours."""
+    """Apply the refinement to the full picture, tile by tile; the result has alpha and clean colours."""
     rgb = np.empty_like(picture.rgb)
     alpha = np.empty(picture.rgb.shape[:2], np.uint8)
-    strips = spans(picture.height, size=_STRIP_ROWS, overlap=0)
-    for done, strip in enumerate(strips):
-        watch.report(done / len(strips))
-        rows = strip.inner()
-        colors = picture.rgb[rows].astype(np.float32) / 255
-        enlarged = _enlarger(refinement.mask.shape, picture.rgb.shape, strip.start, strip.end)
-        opacity = stretch((enlarged(refinement.slope) * colors).sum(axis=2) + enlarged(refinement.offset))
-        clean = _without_background(
-            colors, opacity[..., None], enlarged(refinement.inside), enlarged(refinement.outside)
-        )
-        rgb[rows] = np.rint(clean * 255).astype(np.uint8)
-        alpha[rows] = np.rint(opacity * 255).astype(np.uint8)
+    plan = list(tiles(picture.height, picture.width, size=_TILE_SIDE, overlap=0))
+    for done, tile in enumerate(plan):
+        watch.report(done / len(plan))
+        place = tile.inner()
+        enlarged = _enlarger(refinement.mask.shape, picture.rgb.shape, tile)
+        rgb[place], alpha[place] = _refined_tile(picture.rgb[place], refinement, enlarged)
     return replace(picture, rgb=rgb, alpha=alpha)
+
+
+def _refined_tile(
+    pixels: NDArray[np.uint8], refinement: Refinement, enlarged: Callable[[Floats], Floats]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the clean colours and alpha of a tile. Most tiles lie on one side of the edge, and are cheap."""
+    colors = pixels.astype(np.float32) / 255
+    opacity = stretch(_dot(enlarged(refinement.slope), colors) + enlarged(refinement.offset))
+    alpha = np.rint(opacity * 255).astype(np.uint8)
+    if opacity.min() >= 1.0:
+        return pixels, alpha
+    clean = inside = enlarged(refinement.inside)
+    if opacity.max() > 0.0:
+        clean = _without_background(colors, opacity[..., None], inside, enlarged(refinement.outside))
+    return np.rint(clean * 255).astype(np.uint8), alpha
 
 
 def _without_background(colors: Floats, alpha: Floats, inside: Floats, outside: Floats) -> Floats:
@@ -181,15 +209,22 @@ def _without_background(colors: Floats, alpha: Floats, inside: Floats, outside: 
     return np.asarray(np.where(alpha >= 1.0, colors, clean), np.float32)
 
 
-def _enlarger(small: tuple[int, ...], full: tuple[int, ...], first: int, last: int) -> Callable[[Floats], Floats]:
-    """Return what enlarges an array of the working size to rows first to last of the full size, bilinearly."""
+def _dot(one: Floats, other: Floats) -> Floats:
+    """Return the scalar product of two arrays (height, width, 3) along their last axis."""
+    # A third of the time of a product that is summed.
+    return np.asarray(np.einsum("hwc,hwc->hw", one, other), np.float32)
+
+
+def _enlarger(small: tuple[int, ...], full: tuple[int, ...], tile: Tile) -> Callable[[Floats], Floats]:
+    """Return what enlarges an array of the working size to a tile of the full size, bilinearly."""
     down, across = small[0] / full[0], small[1] / full[1]
-    # Pixel centres lie at half; without the shift every strip would sit half a working pixel too low.
-    inverse = np.array([[across, 0, across / 2 - 0.5], [0, down, (first + 0.5) * down - 0.5]], np.float32)
+    left, top = tile.columns.start, tile.rows.start
+    # Pixel centres lie at half; without the shift every tile would sit half a working pixel too far up and left.
+    inverse = np.array([[across, 0, (left + 0.5) * across - 0.5], [0, down, (top + 0.5) * down - 0.5]], np.float64)
+    size = (tile.columns.end - left, tile.rows.end - top)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
     def enlarge(values: Floats) -> Floats:
-        size = (full[1], last - first)
         return np.asarray(
             cv2.warpAffine(values, inverse, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
         )

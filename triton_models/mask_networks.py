@@ -74,10 +74,10 @@ class MaskNetwork:
         return list(np.asarray(answer, np.float32)[:, 0])
 
     def run_options(self) -> onnxruntime.RunOptions:
-        """Return options for one pass; what it needed of the card's memory goes back after it."""
+        """Return options for one pass; the memory it needed goes back after it."""
         options = onnxruntime.RunOptions()
-        if self.device.kind == "cuda":
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "gpu:0")
+        arenas = "cpu:0;gpu:0" if self.device.kind == "cuda" else "cpu:0"
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arenas)
         return options
 
 
@@ -129,9 +129,12 @@ def _opened(path: Path, content: bytes, threads: int, device: Device) -> tuple[o
     if wanted:
         # torch's wheels bring the CUDA libraries, in a place where nobody else looks for them.
         onnxruntime.preload_dlls()
+    options = session_options(threads)
+    # Arrays of hundreds of megabytes: without the arena a sixth of a pass is the system clearing new pages.
+    options.enable_cpu_mem_arena = True
     providers = [*([(_CARD, _CARD_OPTIONS)] if wanted else []), "CPUExecutionProvider"]
     try:
-        session = onnxruntime.InferenceSession(content, session_options(threads), providers=providers)
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
     except ERRORS as error:
         raise EngineUnavailable(f"{path} cannot be loaded by onnxruntime: {error}") from error
     if device.kind == "cpu":
@@ -147,8 +150,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     """Return how every network here is run: with little memory, and leaving the cores to others when it waits."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # The arena keeps the largest pass for ever, and a plan made beforehand takes twice what is needed at any one time:
-    # 0.9 GB above the weights for ISNet, without either 0.5.
+    # The arena keeps the largest pass for ever, and a plan made beforehand takes more than is needed at any one time.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     # Threads that spin while they wait take the cores of the other models.

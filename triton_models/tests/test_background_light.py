@@ -108,14 +108,14 @@ class TestCut:
         assert box(alpha, SUBJECT["coffee"]).max() <= 100
         assert box(alpha, SUBJECT["coffee"]).mean() > 90
 
-    def test_gives_the_same_pixels_in_strips_of_any_height(
+    def test_gives_the_same_pixels_in_tiles_of_any_size(
         self,
         cutter: LightCutter,
         cuts: dict[str, Outcome],
         photographs: dict[str, Image.Image],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(cutout, "_STRIP_ROWS", 37)
+        monkeypatch.setattr(cutout, "_TILE_SIDE", 37)
 
         again = cut(cutter, Picture(np.asarray(photographs["astronaut"])))
 
