@@ -25,6 +25,7 @@ from bench.tables import Load, machine, median_and_range, table
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv-models/bin/python"
 UPSCALE_MEGAPIXELS = 1.0
+DIFFUSION = ("ghibli-diffusion", "stable-diffusion-2-1", "sdxl-refiner-1.0", "sd-x4-upscaler")
 
 
 def child(module: str, *words: object) -> dict[str, Any]:
@@ -100,10 +101,27 @@ def sharing_cut_passes(network: Path) -> str:
     return table(f"Background removal, 8 clients, on {told['device']} ({load})", rows)
 
 
+def diffusion(name: str) -> str:
+    load, told = Load(), child("bench.one_diffusion", name)
+    if told["card"] is None:
+        return f"### {name}\n\nNot measured: it takes a card, and there is none here.\n"
+    plain, *_ = (found["images a second"] for found in told["ways"].values())
+    rows = [("4 pictures, 10 passes of the network each", "images a second", "ratio", "goal", "memory of the card")]
+    for way, found in told["ways"].items():
+        speed, goal = found["images a second"], "≥ 1.5" if way.endswith("batch 4") else ""
+        rows.append((way, f"{speed:.2f}", f"{speed / plain:.2f}", goal, f"{found['GB']:.1f} GB"))
+    title = f"{name}, random weights, on {told['card']} ({load})"
+    apart = told["apart"]
+    far = f"Batch 4 is {apart['mean']:.2f} levels of 255 from stock on average, {apart['most']:.0f} at most."
+    return f"{table(title, rows)}\n{far}\n"
+
+
 def main(isnet: Path | None = None, rembg: Path | None = None) -> None:
     print(f"{machine()}\n")
     print(real_esrgan())
     print(sharing_upscale_passes())
+    for name in DIFFUSION:
+        print(diffusion(name))
     if isnet and rembg:
         print(isnet_against_rembg(isnet, rembg))
     if isnet:
