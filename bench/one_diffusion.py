@@ -110,7 +110,9 @@ def main(name: str, size: str = "") -> None:
     if size == "tiny":
         kinds = {"sd-x4-upscaler": "Upscale", "sdxl-refiner-1.0": "XLImg2Img"}
         kind = getattr(diffusers, f"StableDiffusion{kinds.get(name, 'Img2Img')}Pipeline")
-        pipeline = kind.from_pretrained(tiny.volume() / name, variant="fp16", dtype=torch.float32)
+        pipeline = kind.from_pretrained(
+            tiny.volume() / name, variant=None if name == "ghibli-diffusion" else "fp16", dtype=torch.float32
+        )
         if name == "sd-x4-upscaler":
             pipeline.low_res_scheduler = PlacedNoise.from_config(pipeline.low_res_scheduler.config)
         print(json.dumps(measured(name, pipeline, 64)))

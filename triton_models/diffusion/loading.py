@@ -34,6 +34,7 @@ _OFFLOADS = ("none", "model", "sequential")
 _DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 # With less memory than this the decoder of a picture of a megapixel goes by tiles: 4 GB less at their seams' price.
 _ROOMY_BYTES = 24 * 2**30
+_COMPILED_SHAPES = 256
 
 # They log the part of a prompt that is too long, and a prompt is in no log of ours.
 diffusers.utils.logging.set_verbosity_error()
@@ -116,6 +117,9 @@ def place(
     pipeline.vae.enable_slicing()
     if device.kind == "cpu":
         return
+    # Convolutions in fp16 run on tensor cores in this order without being turned around first.
+    for network in (pipeline.unet, pipeline.vae):
+        network.to(memory_format=torch.channels_last)
     if offload == "model":
         pipeline.enable_model_cpu_offload(device=device.torch_name)
     elif offload == "sequential":
@@ -124,13 +128,12 @@ def place(
         pipeline.to(device.torch_name)
     if torch.cuda.get_device_properties(device.torch_name).total_memory < _ROOMY_BYTES:
         pipeline.vae.enable_tiling()
-    # Convolutions in fp16 run on tensor cores in this order without being turned around first.
-    for network in (pipeline.unet, pipeline.vae):
-        network.to(memory_format=torch.channels_last)
     if device.precision == "fp16" and hasattr(pipeline, "upcast_vae"):
         # SDXL's decoder overflows in fp16, so the pipeline decodes in fp32; its own method for that is deprecated.
         pipeline.upcast_vae = partial(pipeline.vae.to, dtype=torch.float32)
     if environment.get("IMAGEN_COMPILE") == "1":
+        # Each size and batch is compiled for itself; torch would stop after eight and say so in a log alone.
+        torch._dynamo.config.recompile_limit = _COMPILED_SHAPES  # noqa: SLF001 - its documented name
         pipeline.unet.compile(dynamic=False)
 
 

@@ -100,7 +100,7 @@ class Restyler:
     steps: int
     guidance_scale: float
     uses: frozenset[str] = frozenset({"strength", "prompt", "negative_prompt", "steps"})
-    seconds_per_megapixel: float = 20.0
+    seconds_per_megapixel: float = 3.0
 
     @property
     def batcher(self) -> Batcher[Wish, Floats]:

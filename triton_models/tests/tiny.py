@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Raised whenever what is built changes; folders of other versions are left alone.
-VERSION = "2"
+VERSION = "3"
 LOCK = Path(__file__).with_name("tiny.lock")
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 _SAFETY = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
@@ -90,7 +90,9 @@ def _build(folder: Path, home: Path) -> None:
 
 def _save(pipeline: DiffusionPipeline, folder: Path, vocabulary: Path) -> None:
     """Save a pipeline in the form that the hub has it in."""
-    pipeline.to(torch.float16).save_pretrained(folder, variant="fp16")
+    # That of Ghibli-Diffusion has one set of files, the others have a set for fp16.
+    variant = None if folder.name == "ghibli-diffusion" else "fp16"
+    pipeline.to(torch.float16).save_pretrained(folder, variant=variant)
     # The hub's tokenizers are older than tokenizer.json.
     for tokenizer in folder.glob("tokenizer*"):
         (tokenizer / "tokenizer.json").unlink()
