@@ -125,6 +125,8 @@ class TestTheDockerfile:
 
         assert "--require-hashes --no-deps -r models-main.lock" in install
         assert "-r torch.txt" in install
+        # Both of them have the module onnxruntime, and the later one would win.
+        assert install.index("uninstall --yes onnxruntime") < install.index("-r onnxruntime-gpu.txt")
         assert re.search(r"^numpy==1\.26\.", lock, flags=re.MULTILINE)
         assert "pytest" not in lock
 
@@ -164,6 +166,10 @@ class TestTheDockerfile:
         # Where tritonserver listens unless it is told otherwise.
         assert asked == [(8000, sorted(OPERATIONS))]
         assert as_words(instructions("CMD")[0]) == ["python3", "-m", "triton_models.container"]
+
+    def test_lets_tritonserver_be_killed(self) -> None:
+        # The kernel keeps signals from a container's first process.
+        assert as_words(instructions("ENTRYPOINT")[0])[:2] == ["/usr/bin/tini", "--"]
 
     def test_sets_no_variable_of_ours_that_nobody_reads(self) -> None:
         variables = re.findall(r"\b(IMAGEN_\w+)=", " ".join(instructions("ENV")))
