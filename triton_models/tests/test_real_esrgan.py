@@ -12,48 +12,20 @@ import numpy as np
 import pytest
 import torch
 
-from triton_models.devices import CPU, Device
-from triton_models.engines.real_esrgan import RealEsrgan, Room, assemble
-from triton_models.errors import Cancelled, EngineUnavailable, OutOfMemory, QualityGate
+from triton_models.devices import CPU
+from triton_models.engines.real_esrgan import RealEsrgan, assemble
+from triton_models.errors import Cancelled, EngineUnavailable
 from triton_models.images import Picture
 from triton_models.networks.rrdbnet import RRDBNet
 from triton_models.parameters import Parameters
 from triton_models.progress import Watch
 from triton_models.tests.tiny_networks import TINY, tiny_network
+from triton_models.tests.tiny_upscaler import BATCH, Counted, at_once, difference, engine, run, wide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from PIL import Image
-
-    from triton_models.engines import Outcome
-
-BATCH = 4
-
-
-class Counted(RRDBNet):
-    """The tiny network; notes the shape of every pass, can be held back, and has room for so many pixels a pass."""
-
-    def __init__(self) -> None:
-        super().__init__(TINY)
-        self.load_state_dict(tiny_network().state_dict())
-        self.requires_grad_(requires_grad=False)
-        self.passes: list[tuple[int, int, int]] = []
-        self.room = 10**9
-        self.gate = threading.Event()
-        self.gate.set()
-        self.began = threading.Event()
-        self.spoil: Callable[[torch.Tensor], torch.Tensor] = lambda answer: answer
-
-    def forward(self, pixels: torch.Tensor, after_block: Callable[[float], None] | None = None) -> torch.Tensor:
-        batch, _, height, width = pixels.shape
-        self.began.set()
-        assert self.gate.wait(10)
-        if batch * height * width > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        self.passes.append((batch, height, width))
-        return self.spoil(super().forward(pixels, after_block))
 
 
 @pytest.fixture
@@ -69,38 +41,6 @@ def upscaler(network: Counted) -> RealEsrgan:
 @pytest.fixture
 def picture(small_photo: Image.Image) -> Picture:
     return Picture(np.asarray(small_photo))
-
-
-def engine(network: RRDBNet, *, batch: int = BATCH, tile: int = 448) -> RealEsrgan:
-    made = assemble(network, CPU, weights_sha256="0" * 64, environment={"IMAGEN_UPSCALE_BATCH": str(batch)})
-    return replace(made, room=Room(tile, tile))
-
-
-def run(
-    upscaler: RealEsrgan, picture: Picture, is_cancelled: Callable[[], bool] = lambda: False, **parameters: object
-) -> Outcome:
-    return upscaler.run(picture, Parameters(**parameters), Watch(lambda _fraction, _preview: None, is_cancelled))
-
-
-def at_once(upscaler: RealEsrgan, *pictures: Picture) -> list[Future[Outcome]]:
-    """Run requests of one tile each so that all tiles wait before the first pass begins."""
-    upscaler.batcher._patience = 10
-    waiting = upscaler.batcher._waiting
-    with ThreadPoolExecutor(len(pictures)) as pool, upscaler.batcher.announced():
-        runs = [pool.submit(run, upscaler, picture) for picture in pictures]
-        until = time.monotonic() + 10
-        while len(waiting) < len(pictures):
-            assert time.monotonic() < until
-            time.sleep(0.005)
-    return runs
-
-
-def difference(one: Outcome, other: Outcome) -> int:
-    return int(np.abs(one.picture.rgb.astype(int) - other.picture.rgb).max())
-
-
-def wide(picture: Picture, times: int = 2) -> Picture:
-    return Picture(np.tile(picture.rgb, (1, times, 1)))
 
 
 class TestEnlargement:
@@ -248,95 +188,6 @@ class TestSharedPasses:
         assert not answered
 
 
-class TestMemoryThatDoesNotSuffice:
-    def test_halves_the_batches_first(self, network: Counted, picture: Picture) -> None:
-        network.room = 2 * 64 * 96
-        upscaler = engine(network, tile=96)
-
-        run(upscaler, wide(picture, 8))
-
-        assert upscaler.batcher.largest == 2
-        assert upscaler.room.now == 96
-
-    def test_then_halves_the_tiles_and_remembers_it(self, network: Counted, picture: Picture) -> None:
-        network.room = 64 * 100
-        upscaler = engine(network, tile=192)
-        expected = run(engine(tiny_network()), wide(picture))
-
-        made = run(upscaler, wide(picture))
-
-        assert difference(made, expected) <= 1
-        assert upscaler.room.now == 96
-        assert upscaler.batcher.largest == 1
-
-    def test_does_not_change_what_a_repeatable_request_gets_later(self, network: Counted, picture: Picture) -> None:
-        upscaler = engine(network, tile=192)
-        first = run(upscaler, wide(picture), reproducible=True)
-        upscaler.room.shrink_to(96)
-
-        assert difference(run(upscaler, wide(picture), reproducible=True), first) == 0
-
-    def test_is_said_when_not_even_the_smallest_tile_fits(self, network: Counted, picture: Picture) -> None:
-        network.room = 10
-
-        with pytest.raises(OutOfMemory, match="CPU has no room for 1 tiles of"):
-            run(engine(network, tile=192), wide(picture))
-
-    def test_is_told_from_other_errors_of_the_device(self, network: Counted, picture: Picture) -> None:
-        def fail(_answer: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-        network.spoil = fail
-
-        with pytest.raises(RuntimeError, match="illegal memory access"):
-            run(engine(network), picture)
-
-
-class TestANetworkThatWentWrong:
-    @pytest.mark.parametrize(
-        ("spoil", "sentence"),
-        [
-            (lambda answer: answer * np.nan, "not finite"),
-            (lambda answer: answer * 0, "single colour"),
-            (lambda answer: answer.flip(3), "does not look like the input"),
-        ],
-    )
-    def test_gets_a_second_try_in_smaller_tiles_and_then_gives_up(
-        self, spoil: Callable[[torch.Tensor], torch.Tensor], sentence: str, network: Counted, picture: Picture
-    ) -> None:
-        network.spoil = spoil
-
-        with pytest.raises(QualityGate, match=sentence):
-            run(engine(network, batch=1, tile=192), wide(picture))
-
-        assert network.passes[0] == (1, 64, 192)
-        assert network.passes[-1] == (1, 64, 96)
-
-    def test_may_do_better_the_second_time(self, network: Counted, picture: Picture) -> None:
-        network.spoil = lambda answer: answer * (np.nan if answer.shape[3] > 4 * 96 else 1)
-        expected = run(engine(tiny_network()), wide(picture))
-
-        made = run(engine(network, tile=192), wide(picture))
-
-        assert made.checks["second_try"] is True
-        assert difference(made, expected) <= 1
-
-    def test_in_one_tile_of_a_shared_pass_leaves_the_others_alone(self, network: Counted, picture: Picture) -> None:
-        def spoil(answer: torch.Tensor) -> torch.Tensor:
-            dark = (answer.mean(dim=(1, 2, 3), keepdim=True) < 0.2).float()
-            return answer / (1 - dark)
-
-        network.spoil = spoil
-        upscaler = engine(network)
-        darker = Picture((picture.rgb * 0.2).astype(np.uint8))
-
-        bad, good = at_once(upscaler, darker, picture)
-
-        assert difference(good.result(), run(engine(tiny_network()), picture)) <= 1
-        with pytest.raises(QualityGate):
-            bad.result()
-
-
 class TestProgress:
     def test_goes_on_inside_a_tile_and_shows_what_is_done(self, network: Counted, picture: Picture) -> None:
         upscaler, heard = engine(network, batch=1, tile=96), []
@@ -365,34 +216,6 @@ class TestProgress:
         engine(Slow(TINY)).run(picture, Parameters(), Watch(lambda fraction, _: heard.append(fraction), lambda: False))
 
         assert 0.5 in heard
-
-
-class TestHalfPrecision:
-    """What a card computes in, here on a processor, which is slow at it and as exact."""
-
-    HALF = Device("cpu", "fp16", "a card")
-
-    def half(self, network: RRDBNet) -> RealEsrgan:
-        return assemble(network, self.HALF, weights_sha256="", environment={})
-
-    def test_makes_nearly_the_same_picture(self, picture: Picture) -> None:
-        outcome = run(self.half(tiny_network()), picture)
-
-        assert difference(outcome, run(engine(tiny_network()), picture)) <= 2
-        assert outcome.device.precision == "fp16"
-
-    def test_that_overflows_is_made_up_for_in_fp32(self, picture: Picture) -> None:
-        network = tiny_network()
-        # The same answer by way of numbers that fp16 has no room for.
-        network.conv_hr.weight *= 1e6
-        network.conv_last.weight /= 1e6
-        expected = run(engine(network), picture)
-
-        outcome = run(self.half(network), picture)
-
-        assert outcome.checks["second_try"] is True
-        assert outcome.device.precision == "fp32"
-        assert difference(outcome, expected) <= 1
 
 
 class TestTheLargestBatch:
