@@ -1,9 +1,27 @@
 from __future__ import annotations
 
-import pytest
+import shutil
+import socket
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from triton_models.diffusion.loading import largest_batch, offload_asked, working_side
+import pytest
+import torch
+
+from triton_models.devices import Device
+from triton_models.diffusion.loading import Loaded, largest_batch, offload_asked, place, working_side
+from triton_models.diffusion.passes import Passes, Terms, Wish
+from triton_models.engines import comic_ghibli
 from triton_models.errors import EngineUnavailable
+from triton_models.progress import Watch
+from triton_models.tests.tiny import lock_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+T4, H100 = 15 * 2**30, 80 * 2**30
 
 
 class TestTheEnvironment:
@@ -32,3 +50,119 @@ class TestTheEnvironment:
     def test_is_refused_with_an_offload_there_is_not(self) -> None:
         with pytest.raises(EngineUnavailable, match="one of none, model, sequential, not 'disk'"):
             offload_asked({"IMAGEN_ENHANCE_OFFLOAD": "disk"})
+
+
+class TestAFolderOfTheHub:
+    def test_is_loaded_without_a_network(self, tiny_volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: Any) -> None:
+            raise AssertionError("Somebody asks the network.")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+
+        assert comic_ghibli.load(tiny_volume, threads=1).name == "ghibli-diffusion"
+
+    def test_that_lacks_a_part_is_named(
+        self, tiny_volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = shutil.copytree(tiny_volume / "ghibli-diffusion", tmp_path / "ghibli-diffusion")
+        shutil.rmtree(folder / "scheduler")
+        (tmp_path / "lock").write_text(lock_entry("ghibli-diffusion", folder), "utf-8")
+        monkeypatch.setenv("IMAGEN_WEIGHTS_LOCK", str(tmp_path / "lock"))
+
+        with pytest.raises(EngineUnavailable, match=f"cannot be loaded from {folder}: .*scheduler"):
+            comic_ghibli.load(tmp_path, threads=1)
+
+
+class Pipeline(SimpleNamespace):
+    """Remembers what is done to it; its networks are a convolution each."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+        super().__init__(unet=torch.nn.Conv2d(4, 8, 3), vae=torch.nn.Conv2d(4, 8, 3))
+        self.vae.enable_slicing = lambda: self.told.append(("slices", None))
+        self.vae.enable_tiling = lambda: self.told.append(("tiles", None))
+        self.unet.compile = lambda **_: self.told.append(("compiled", None))
+
+    def to(self, device: str) -> None:
+        self.told.append(("to", device))
+
+    def enable_model_cpu_offload(self, device: str) -> None:
+        self.told.append(("model", device))
+
+    def enable_sequential_cpu_offload(self, device: str) -> None:
+        self.told.append(("sequential", device))
+
+    def upcast_vae(self) -> None:
+        raise AssertionError("It is deprecated.")
+
+    def maybe_free_model_hooks(self) -> None:
+        pass
+
+
+class TestACard:
+    """A pretended one: what is asked of torch and diffusers where there is a real one."""
+
+    def placed(self, monkeypatch: pytest.MonkeyPatch, memory: int, *arguments: Any) -> Pipeline:
+        properties = SimpleNamespace(total_memory=memory)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _name: properties)
+        pipeline = Pipeline()
+        place(pipeline, Device("cuda", "fp16", "a card"), *arguments)
+        return pipeline
+
+    def test_of_a_large_memory_has_the_whole_pipeline_and_decodes_pictures_whole(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pipeline = self.placed(monkeypatch, H100, "none", {})
+
+        assert pipeline.told == [("slices", None), ("to", "cuda:0")]
+        assert pipeline.unet.weight.is_contiguous(memory_format=torch.channels_last)
+        assert pipeline.vae.weight.is_contiguous(memory_format=torch.channels_last)
+
+    @pytest.mark.parametrize("offload", ["model", "sequential"])
+    def test_of_a_small_memory_decodes_by_tiles_and_may_have_a_part_of_it(
+        self, monkeypatch: pytest.MonkeyPatch, offload: str
+    ) -> None:
+        pipeline = self.placed(monkeypatch, T4, offload, {})
+
+        assert pipeline.told == [("slices", None), (offload, "cuda:0"), ("tiles", None)]
+
+    def test_decodes_in_fp32_where_fp16_overflows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pipeline = self.placed(monkeypatch, T4, "none", {})
+        pipeline.vae.half()
+
+        pipeline.upcast_vae()
+
+        assert pipeline.vae.weight.dtype == torch.float32
+
+    def test_runs_compiled_networks_when_that_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+        pipeline = self.placed(monkeypatch, H100, "none", {"IMAGEN_COMPILE": "1"})
+
+        assert pipeline.told[-1] == ("compiled", None)
+        assert torch._dynamo.config.recompile_limit > 100
+
+    def test_goes_to_whoever_waits_for_it_after_every_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        turns: list[str] = []
+
+        class Card:
+            kind, precision = "cuda", "fp16"
+
+            @contextmanager
+            def turn(self) -> Iterator[None]:
+                turns.append("taken")
+                yield
+                turns.append("given back")
+
+        def three_steps(_pipeline: Any, wishes: list[Wish], _terms: Terms, after_step: Any) -> torch.Tensor:
+            for step in range(3):
+                turns.append("step")
+                after_step(step, 3, torch.zeros(1, 4, 8, 8))
+            return torch.zeros(1, 3, 64, 64)
+
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda: turns.append("done"))
+        passes = Passes(Loaded(Pipeline(), Card(), ""), three_steps, 1)
+        wish = Wish(torch.zeros(64, 64, 3).numpy(), "", "", 1)
+        passes.batcher.run_one(Terms(64, 64, 3, 1.0), wish, Watch(lambda _fraction, _preview: None, lambda: False))
+        passes.batcher.close()
+
+        assert turns == [*["taken", "step", "done", "given back"] * 3, "taken", "given back"]
