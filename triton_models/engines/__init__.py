@@ -239,17 +239,17 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-def engine_threads(environment: Mapping[str, str] = os.environ, *, light: bool = True) -> int:
+def engine_threads(environment: Mapping[str, str] = os.environ, *, needs_card: bool = False) -> int:
     """
     Return how many threads one engine may use: IMAGEN_ENGINE_THREADS, or as many as there are cores for us.
 
-    A main engine, one of five processes with torch, has one on a machine of up to four cores: there several work at
-    once, and threads that wait for each other at every layer take more than they give.
+    An engine that needs a card, and torch, has one on a machine of up to four cores: there several of the five
+    processes work at once, and its threads that wait for each other at every layer take more than they give.
     """
     asked = environment.get("IMAGEN_ENGINE_THREADS", "")
     if not asked:
         cores = len(os.sched_getaffinity(0))
-        return cores if light or cores > _SMALL_MACHINE_CORES else 1
+        return 1 if needs_card and cores <= _SMALL_MACHINE_CORES else cores
     if not asked.isdecimal() or int(asked) < 1:
         raise EngineUnavailable(f"IMAGEN_ENGINE_THREADS must be a whole number from 1, not {asked!r}.")
     return int(asked)
@@ -299,7 +299,7 @@ def _load(spec: EngineSpec, volume: Path) -> Engine:
         raise LibraryMissing(
             f"The engine {spec.name} needs {error.name}, which is not installed here; `make models` installs it."
         ) from error
-    engine: Engine = module.load(volume, threads=engine_threads(light=spec.light))
+    engine: Engine = module.load(volume, threads=engine_threads(needs_card=spec.needs_card))
     return engine
 
 

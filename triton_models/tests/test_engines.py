@@ -177,15 +177,15 @@ class TestEngineThreads:
     def test_are_at_least_one_by_default(self) -> None:
         assert engine_threads({}) >= 1
 
-    @pytest.mark.parametrize(("cores", "light", "main"), [(2, 2, 1), (4, 4, 1), (16, 16, 16)])
-    def test_are_one_for_a_main_engine_on_a_small_machine(
-        self, cores: int, light: int, main: int, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("cores", "any_other", "one_for_cards"), [(2, 2, 1), (4, 4, 1), (16, 16, 16)])
+    def test_are_one_for_an_engine_that_needs_a_card_on_a_small_machine(
+        self, cores: int, any_other: int, one_for_cards: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
 
-        assert engine_threads({}) == light
-        assert engine_threads({}, light=False) == main
-        assert engine_threads({"IMAGEN_ENGINE_THREADS": "3"}, light=False) == 3
+        assert engine_threads({}) == any_other
+        assert engine_threads({}, needs_card=True) == one_for_cards
+        assert engine_threads({"IMAGEN_ENGINE_THREADS": "3"}, needs_card=True) == 3
 
     @pytest.mark.parametrize("value", ["0", "-1", "many"])
     def test_refuse_nonsense(self, value: str) -> None:
