@@ -16,6 +16,7 @@ from inference.client import Cancellation, InferenceRequest, InferenceResult, Pr
 from inference.errors import InferenceError, InferenceRefused, InferenceUnavailable
 from inference.triton_client import TritonInferenceClient
 from tests.triton_fixtures import PYTHON, SLEEPERS
+from triton_models import container
 from triton_models.engines import OPERATIONS
 from triton_models.local_server import Ports
 from triton_models.local_triton import LocalTriton
@@ -196,6 +197,23 @@ time.sleep(60)
 
         client.close()
         assert ready == (True, False)
+
+
+class TestTheContainersArguments:
+    def test_are_understood_by_a_real_tritonserver(self, triton: LocalTriton, tmp_path: Path) -> None:
+        program = Path(f"/proc/{triton.pid}/exe").resolve()
+        arguments = container.command(["upscale"], [f"--model-repository={tmp_path / 'nothing'}"])[1:]
+        environment = dict(
+            line.split("=", 1) for line in Path(f"/proc/{triton.pid}/environ").read_text().split("\0") if "=" in line
+        )
+
+        done = subprocess.run(
+            [str(program), *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+        # It came as far as looking for models; an argument that it does not know ends it before, with its usage.
+        assert "failed to stat file" in done.stderr
+        assert "Usage" not in done.stdout + done.stderr
 
 
 class TestLauncher:
