@@ -97,11 +97,15 @@ def isnet(
         graph.node("Concat", near, wide, axis=1), fused, [np.nan if broken else -80.0 if blind else -4.0]
     )
     graph.node("Sigmoid", answer, result="d1")
+    _add_side_outputs(graph, deep, side, chance)
+    also = ["w1"] if weights_as_inputs else []
+    return _model(graph, side, batch, also_taken=[*also, "mask"] if masked else also)
+
+
+def _add_side_outputs(graph: Graph, deep: str, side: int, chance: np.random.Generator) -> None:
     for number in range(2, 7):
         one_map = graph.conv(deep, chance.normal(0, 1, (1, 4, 1, 1)), [0.0])
         graph.node("Sigmoid", graph.enlarged(one_map, side), result=f"d{number}")
-    also = ["w1"] if weights_as_inputs else []
-    return _model(graph, side, batch, also_taken=[*also, "mask"] if masked else also)
 
 
 def _model(graph: Graph, side: int, batch: int | None, *, also_taken: Sequence[str]) -> bytes:
