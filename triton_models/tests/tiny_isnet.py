@@ -93,9 +93,8 @@ def isnet(
         wide = graph.node("Reshape", wide, graph.weights(np.array([1, 4, side, side], np.int64)))
     fused = np.zeros((1, 8, 1, 1), np.float32)
     fused[0, :, 0, 0] = (30, -10, 0.5, -0.5, *((9, -9, 9, -9) if mixes else (1, -1, 1, -1)))
-    answer = graph.conv(
-        graph.node("Concat", near, wide, axis=1), fused, [np.nan if broken else -80.0 if blind else -4.0]
-    )
+    bias = np.nan if broken else -80.0 if blind else -4.0
+    answer = graph.conv(graph.node("Concat", near, wide, axis=1), fused, [bias])
     graph.node("Sigmoid", answer, result="d1")
     _add_side_outputs(graph, deep, side, chance)
     also = ["w1"] if weights_as_inputs else []
