@@ -155,7 +155,7 @@ def _dtype(precision: Precision) -> torch.dtype:
 
 
 def _finished(answer: Tensor, piece: Piece) -> Made:
-    """Turn one answer (3, height, width) into bytes on the device: a quarter of the numbers has to come back."""
+    """Turn one answer (3, height, width) into bytes while it is on the device: of floats four times as many would come back."""
     high = answer.float()
     finite = bool(torch.isfinite(high).all())
     high = high.nan_to_num().clamp_(0, 1)
