@@ -99,6 +99,22 @@ class TestAPromptedEnlargement:
         assert np.abs(made.picture.rgb - whole).mean() < 3
         assert np.percentile(np.abs(made.picture.rgb - whole), 99) < 20
 
+    def test_begins_with_the_same_noise_where_its_tiles_overlap(self, loaded: PromptedUpscaler) -> None:
+        seen: list[torch.Tensor] = []
+        engine = replace(loaded, passes=Passes(loaded.passes.loaded, enlarge_tiles, 1), tile=TILE, overlap=4)
+        hook = loaded.passes.loaded.pipeline.unet.register_forward_pre_hook(
+            lambda _net, inputs: seen.append(inputs[0][0])
+        )
+
+        engine.run(Picture(np.full((TILE, 28, 3), 128, np.uint8)), asked(steps=1), watch())
+
+        hook.remove()
+        left, right = seen
+        assert torch.allclose(left[:, :, 12:], right[:, :, :4], atol=1e-6)
+        assert left[:4, :, 12:].std() > 0.5
+        assert left[4:, :, 12:].std() > 0.01
+        assert not torch.allclose(left[4:, :, :4], right[4:, :, :4], atol=1e-3)
+
     def test_depends_on_the_prompt_and_the_seed(self, engine: PromptedUpscaler, photo: Picture) -> None:
         plain = engine.run(photo, asked(), watch()).picture
 
