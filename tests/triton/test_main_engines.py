@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -206,6 +207,39 @@ class TestClientsAtOnce:
         assert max(int(str(result.info["batch_size"])) for result in results) > 1
         for result, by_itself in zip(results, alone, strict=True):
             assert np.abs(pixels(result) - pixels(by_itself)).max() <= 1
+
+
+class TestAnImpossibleWish:
+    @pytest.mark.parametrize(
+        ("asked", "code", "words"),
+        [
+            ({"strength": math.nan}, "invalid_parameter", "strength must be a number from 0 to 1, not nan"),
+            ({"strength": 0.1, "steps": 2}, "invalid_parameter", "strength 0.1 .* steps"),
+            ({"prompt": "a" * 1001}, "invalid_parameter", "prompt must be a text of at most 1000 characters"),
+        ],
+    )
+    def test_is_refused_by_the_name_of_its_parameter(
+        self, asked: dict[str, object], code: str, words: str, client: TritonInferenceClient
+    ) -> None:
+        request = InferenceRequest(
+            model="enhance", image=photo(), request_id="test", options={"engine": "sdxl-refiner"}, **asked
+        )
+
+        with pytest.raises(InferenceRefused, match=words) as refused:
+            infer(client, request)
+
+        assert refused.value.code == code
+
+    @pytest.mark.parametrize(("size", "code"), [((1, 1), "image_too_small"), ((20_000, 1), "image_too_small")])
+    def test_is_a_picture_too_small_to_be_one(
+        self, size: tuple[int, int], code: str, client: TritonInferenceClient
+    ) -> None:
+        speck = photographs.png(photographs.cat().resize(size))
+
+        with pytest.raises(InferenceRefused) as refused:
+            infer(client, request_for(MAIN[0], speck))
+
+        assert refused.value.code == code
 
 
 class TestADeadline:
