@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from triton_models.onnx_batch import NotUnderstood, free_batch
 from triton_models.tests.tiny_isnet import SIDE, isnet
@@ -44,3 +48,10 @@ class TestFreeBatch:
     def test_refuses_a_network_of_two_inputs(self) -> None:
         with pytest.raises(NotUnderstood, match="takes 2 inputs and gives 6 outputs"):
             free_batch(isnet(masked=True))
+
+    @given(place=some.integers(0, len(isnet()) - 1), bytes_there=some.binary(min_size=1, max_size=4))
+    def test_ends_in_nothing_worse_than_a_refusal_whatever_the_bytes(self, place: int, bytes_there: bytes) -> None:
+        damaged = isnet()[:place] + bytes_there + isnet()[place + len(bytes_there) :]
+
+        with contextlib.suppress(NotUnderstood):
+            assert free_batch(damaged)
