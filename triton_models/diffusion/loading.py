@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import transformers
 
 from triton_models import devices, weights
 from triton_models.diffusion.sizes import UNIT
+from triton_models.diffusion.wording import Reader
 from triton_models.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -49,12 +50,18 @@ class Loaded:
     A pipeline on its device. Not to be called from two threads at once: its scheduler counts steps.
 
     offload: none, or what waits in main memory while it is not needed: model (whole networks), sequential (layers).
+    reader: counts the tokens of a prompt, for any thread.
     """
 
     pipeline: Pipeline
     device: Device
     weights_sha256: str
     offload: str = "none"
+    reader: Reader = field(init=False)
+
+    def __post_init__(self) -> None:
+        tokenizer = getattr(self.pipeline, "tokenizer", None) or getattr(self.pipeline, "tokenizer_2", None)
+        object.__setattr__(self, "reader", Reader(tokenizer))
 
     @contextlib.contextmanager
     def precisely(self) -> Iterator[None]:

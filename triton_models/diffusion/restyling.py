@@ -20,7 +20,6 @@ from triton_models import quality
 from triton_models.diffusion.full_size import to_full_size, to_working_size
 from triton_models.diffusion.passes import Terms, Wish
 from triton_models.diffusion.sizes import is_squeezed, smaller_side, working_size
-from triton_models.diffusion.wording import unread_warnings
 from triton_models.engines import Outcome
 from triton_models.errors import InvalidParameter, OutOfMemory
 
@@ -69,7 +68,8 @@ class Settings:
         """Raise InvalidParameter when the run would have no step: it begins at the share `strength` of them."""
         if int(self.steps * self.strength) < 1:
             least = math.ceil(100 / self.steps) / 100
-            hint = f"at least {most} steps, or " if (most := math.ceil(1 / self.strength)) <= _MOST_STEPS else ""
+            fewest = _fewest_steps(self.strength)
+            hint = f"at least {fewest} steps, or " if fewest <= _MOST_STEPS else ""
             raise InvalidParameter(
                 f"strength {self.strength:g} with {self.steps} steps leaves no step to do; "
                 f"ask for {hint}a strength of at least {least:g}."
@@ -131,7 +131,7 @@ class Restyler:
         asked = parameters.guidance_scale if "guidance_scale" in self.uses else None
         return Settings(
             seed=seed_of(picture, parameters),
-            steps=parameters.steps or min(_MOST_STEPS, max(self.steps, math.ceil(1 / max(strength, 1e-6)))),
+            steps=parameters.steps or min(_MOST_STEPS, max(self.steps, _fewest_steps(strength))),
             guidance_scale=self.guidance_scale if asked is None else asked,
             strength=strength,
             prompt=self.wording.prompt(parameters),
@@ -139,10 +139,8 @@ class Restyler:
         ).checked()
 
     def _warnings(self, picture: Picture, settings: Settings) -> list[str]:
-        pipeline = self.passes.loaded.pipeline
-        tokenizer = getattr(pipeline, "tokenizer", None) or pipeline.tokenizer_2
         prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
-        warnings = unread_warnings(tokenizer, prompts)
+        warnings = self.passes.loaded.reader.unread_warnings(prompts)
         if is_squeezed(picture.width, picture.height):
             warnings.append("The picture is longer than the model can work on: it was squeezed for it, and back.")
         return warnings
@@ -199,6 +197,12 @@ class Restyler:
             checks = {"color_shift_before": round(shift.mean, 2), **left.described()}
         canvas = to_full_size(picture, run.before, after, strength=settings.strength, finish=self.finish, watch=watch)
         return self.finish.marked(canvas.finished()), checks
+
+
+def _fewest_steps(strength: float) -> int:
+    """Return with how many steps there is one to do; diffusers rounds down, and 49 times a forty-ninth is below 1."""
+    steps = math.ceil(1 / max(strength, 1e-6))
+    return steps if int(steps * strength) >= 1 else steps + 1
 
 
 def seed_of(picture: Picture, parameters: Parameters) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from triton_models.parameters import Parameters
 
 
@@ -29,20 +33,34 @@ class Wording:
         return parameters.negative_prompt.strip() or self.negative
 
 
-def unread_warnings(tokenizer: Any, prompts: dict[str, str]) -> list[str]:  # noqa: ANN401 - transformers has no types
+class Reader:
     """
-    Return a sentence for each prompt, by the name of its parameter, of which the model reads the beginning only.
+    A tokenizer of its own, to count with.
 
-    CLIP's text encoder has 77 places, two of them for the beginning and the end. The prompt itself is not repeated:
-    warnings are stored.
+    A tokenizer of transformers keeps whether it truncates in itself: used by two threads, one has the other's way. The
+    pipeline's belongs to the thread that calls the pipeline.
     """
-    warnings = []
-    room = tokenizer.model_max_length
-    for name, text in prompts.items():
-        tokens = len(tokenizer(text, truncation=False, verbose=False).input_ids)
-        if tokens > room:
-            warnings.append(
-                f"The model reads {room - 2} tokens of the {name}, the words of its style among them; "
-                f"the last {tokens - room} were not used."
-            )
-    return warnings
+
+    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - transformers has no types
+        self._tokenizer = copy.deepcopy(tokenizer)
+        self._lock = threading.Lock()
+
+    def unread_warnings(self, prompts: Mapping[str, str]) -> list[str]:
+        """
+        Return a sentence for each prompt, by the name of its parameter, of which the model reads the beginning only.
+
+        CLIP's text encoder has 77 places, two of them for the beginning and the end. The prompt itself is not
+        repeated: warnings are stored.
+        """
+        room = self._tokenizer.model_max_length
+        found = {name: self._tokens(text) for name, text in prompts.items()}
+        return [
+            f"The model reads {room - 2} tokens of the {name}, the words of its style among them; "
+            f"the last {tokens - room} were not used."
+            for name, tokens in found.items()
+            if tokens > room
+        ]
+
+    def _tokens(self, text: str) -> int:
+        with self._lock:
+            return len(self._tokenizer(text, truncation=False, verbose=False).input_ids)

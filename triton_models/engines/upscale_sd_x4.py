@@ -24,7 +24,7 @@ from triton_models.diffusion.noise import NoiseField
 from triton_models.diffusion.passes import Passes, Terms, Wish
 from triton_models.diffusion.quilt import Patch, Quilt, patches
 from triton_models.diffusion.restyling import seed_of
-from triton_models.diffusion.wording import Wording, unread_warnings
+from triton_models.diffusion.wording import Wording
 from triton_models.engines import Outcome
 from triton_models.enlargement import enlarged, has_no_color, likeness
 from triton_models.errors import OutOfMemory
@@ -138,7 +138,7 @@ class PromptedUpscaler:
         return Outcome(
             enlarged(picture, canvas.rgb),
             checks=checks | ({"second_try": True} if again else {}),
-            warnings=unread_warnings(self.passes.loaded.pipeline.tokenizer, prompts),
+            warnings=self.passes.loaded.reader.unread_warnings(prompts),
             chosen={
                 "seed": request.noise.seed,
                 "steps": request.terms.steps,

@@ -145,6 +145,31 @@ class TestALoadedEngine:
         assert "75 tokens of the prompt" in made.warnings[0]
         assert "very" not in made.warnings[0]
 
+    def test_counts_a_prompt_beside_a_run_that_reads_another(self, comic: Restyler) -> None:
+        loaded = comic.passes.loaded
+        done = threading.Event()
+
+        def read_on() -> None:
+            while not done.is_set():
+                loaded.pipeline.tokenizer(["a cat"], padding="max_length", max_length=77, truncation=True)
+
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read_on)
+            counted = [len(loaded.reader.unread_warnings({"prompt": "very " * 100})) for _ in range(500)]
+            done.set()
+            reading.result(10)
+
+        assert set(counted) == {1}
+
+    def test_finds_a_step_for_every_strength_it_may_choose_the_steps_for(
+        self, engines: dict[str, Restyler], photo: Picture
+    ) -> None:
+        engine = engines["ghibli-diffusion"]
+
+        for parts in range(1, 151):
+            settings = engine._settings(photo, Parameters(strength=1 / parts))
+            assert int(settings.steps * settings.strength) >= 1 or settings.steps == 150
+
     def test_refuses_strength_and_steps_that_leave_nothing_to_do(self, comic: Restyler, photo: Picture) -> None:
         with pytest.raises(InvalidParameter) as error:
             comic.run(photo, asked(strength=0.02, steps=20), watch())
