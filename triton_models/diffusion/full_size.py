@@ -2,11 +2,11 @@
 From the size a model works at back to the photograph's own, without losing what the photograph has beyond it.
 
 A diffusion model sees a photograph of twelve megapixels at one, or a quarter. What it makes is enlarged, and the detail
-that the photograph has above the working size is put back on it, as far as the model left alone what was there: the
-share is the slope of a guided filter (He, Sun & Tang 2010, "Guided image filtering"; at two sizes: Kopf et al. 2007,
-"Joint bilateral upsampling"), from the picture before to the picture after. Where the model kept an edge, it is as
-sharp as in the photograph; where it drew something else, the photograph's texture does not shine through. A model that
-changes nothing gives back the photograph.
+that the photograph has above the working size is put back on it, as far as the model left alone what was there: by the
+slope of a guided filter from the picture before to the picture after (He, Sun & Tang 2010, "Guided image filtering"; at
+two sizes: Kopf et al. 2007, "Joint bilateral upsampling"), and by how well the two agree. Where the model kept an edge,
+it is as sharp as in the photograph; where it drew something else, the photograph's texture does not shine through. A
+model that changes nothing gives back the photograph.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-# In working pixels: as far as an edge of the photograph may lie from where the model drew it.
-_RADIUS = 4
+# In working pixels. With 4, edges that moved by one are taken for the same: 0.6 dB worse than without any detail.
+_RADIUS = 2
 # Variance below which an area counts as flat: two levels of 255.
 _FLAT = (2 / 255) ** 2
 
@@ -78,7 +78,7 @@ def to_full_size(
     """
     shape = picture.height, picture.width
     given, made = _planes(before), _planes(after)
-    kept = 1 - strength * (1 - _slope(given, made, finish.flat_detail))
+    kept = 1 - strength * (1 - _likeness(given, made, finish.flat_detail))
     fields = [Field.over(values, *shape) for values in (given, made, np.asarray(kept, np.float32))]
     canvas = Canvas.over(picture)
     colorless = picture.gray and not finish.gives_color
@@ -92,17 +92,25 @@ def to_full_size(
     return canvas
 
 
-def _slope(before: Floats, after: Floats, flat_detail: float) -> Floats:
-    """Return how much of what varies in `before` also varies in `after`, 0 to 1, for each pixel and plane."""
+def _likeness(before: Floats, after: Floats, flat_detail: float) -> Floats:
+    """
+    Return how far `after` still shows what is in `before`, 0 to 1, for each pixel and plane.
+
+    It is the slope of the guided filter, which tells how much of an edge is left, times the fourth power of the
+    correlation, which tells whether it is still in its place: half a pixel off, the photograph's edge would be a ghost.
+    """
     size = (2 * _RADIUS + 1,) * 2
 
     def mean(values: Floats) -> Floats:
         return np.asarray(cv2.blur(values, size, borderType=cv2.BORDER_REFLECT), np.float32)
 
-    average = mean(before)
-    variance = mean(before * before) - average * average
-    covariance = mean(before * after) - average * mean(after)
-    return np.asarray(((covariance + flat_detail * _FLAT) / (variance.clip(0) + _FLAT)).clip(0, 1), np.float32)
+    averages = mean(before), mean(after)
+    variance = (mean(before * before) - averages[0] ** 2).clip(0) + _FLAT
+    changed = (mean(after * after) - averages[1] ** 2).clip(0) + _FLAT
+    covariance = mean(before * after) - averages[0] * averages[1]
+    slope = ((covariance + flat_detail * _FLAT) / variance).clip(0, 1)
+    squared = ((covariance + _FLAT).clip(0) ** 2 / (variance * changed)).clip(0, 1)
+    return np.asarray(slope * squared**2, np.float32)
 
 
 def _planes(pixels: Floats) -> Floats:
