@@ -155,7 +155,7 @@ def _dtype(precision: Precision) -> torch.dtype:
 
 
 def _finished(answer: Tensor, piece: Piece) -> Made:
-    """Turn one answer (3, height, width) into bytes while it is on the device: of floats four times as many would come back."""
+    """Turn one answer (3, height, width) into bytes while it is on the device: floats are four times as many."""
     high = answer.float()
     finite = bool(torch.isfinite(high).all())
     high = high.nan_to_num().clamp_(0, 1)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,55 +13,36 @@ from PIL import Image
 from triton_models.batching import Unit
 from triton_models.devices import Device
 from triton_models.diffusion.loading import Loaded
-from triton_models.diffusion.passes import Passes, Terms, Wish, image_to_image
-from triton_models.engines import OPERATIONS, aged_sd2, comic_ghibli, enhance_sdxl
+from triton_models.diffusion.passes import Passes, Terms, Wish
+from triton_models.engines import comic_ghibli
 from triton_models.errors import Cancelled, EngineUnavailable, InvalidParameter, OutOfMemory, QualityGate
 from triton_models.images import Picture
 from triton_models.parameters import Parameters
-from triton_models.pipeline import Pipeline
 from triton_models.progress import Watch
-from triton_models.tests.pictures import encoded, opened, pixels, run
+from triton_models.tests.pictures import opened
+from triton_models.tests.restyling import (
+    MODULES,
+    Calls,
+    apart,
+    asked,
+    loaded,
+    rigged,
+    the_same,
+    together,
+    watch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from triton_models.diffusion.restyling import Restyler
-    from triton_models.engines import Outcome
-
-MODULES = {"sdxl-refiner": enhance_sdxl, "ghibli-diffusion": comic_ghibli, "stable-diffusion-2-1": aged_sd2}
-OPERATION = {"sdxl-refiner": "enhance", "ghibli-diffusion": "style_comic", "stable-diffusion-2-1": "style_aged"}
-
-
-class Calls:
-    """Calls a pipeline, or whatever stands for it, and remembers what ran together."""
-
-    def __init__(self, call: Callable[..., torch.Tensor] = image_to_image) -> None:
-        self.call = call
-        self.made: list[tuple[Terms, list[Wish]]] = []
-
-    def __call__(self, pipeline: Any, wishes: Sequence[Wish], terms: Terms, after_step: Any) -> torch.Tensor:
-        assert {wish.pixels.shape for wish in wishes} == {(terms.height, terms.width, 3)}
-        self.made.append((terms, list(wishes)))
-        return self.call(pipeline, wishes, terms, after_step)
-
-
-def rigged(engine: Restyler, calls: Calls | None = None, *, largest: int = 2, side: int = 64) -> Restyler:
-    """Return the engine with a batcher of its own, at a size for tests, its calls listened to."""
-    return replace(engine, passes=Passes(engine.passes.loaded, calls or Calls(), largest), side=side)
-
-
-def the_same(_pipeline: Any, wishes: Sequence[Wish], _terms: Terms, _after_step: Any) -> torch.Tensor:
-    """A model that changes nothing."""
-    return torch.from_numpy(np.stack([wish.pixels.transpose(2, 0, 1) for wish in wishes]))
 
 
 @pytest.fixture(scope="module")
 def engines(tiny_volume: Path) -> Iterator[dict[str, Restyler]]:
-    loaded = {name: module.load(tiny_volume, threads=1) for name, module in MODULES.items()}
-    yield loaded
-    for engine in loaded.values():
-        engine.batcher.close()
+    with loaded(tiny_volume) as engines:
+        yield engines
 
 
 @pytest.fixture(params=MODULES)
@@ -78,34 +58,6 @@ def comic(engines: dict[str, Restyler]) -> Restyler:
 @pytest.fixture(scope="module")
 def photo(astronaut: Image.Image) -> Picture:
     return Picture(np.asarray(astronaut.resize((150, 110))))
-
-
-def watch(is_cancelled: Callable[[], bool] = lambda: False) -> Watch:
-    return Watch(lambda _fraction, _preview: None, is_cancelled)
-
-
-def asked(**others: Any) -> Parameters:
-    return Parameters(**{"strength": 0.6, "steps": 4, "seed": 11, **others})
-
-
-def together(engine: Restyler, requests: Sequence[tuple[Picture, Parameters]]) -> list[Outcome]:
-    """Run requests such that each is there before the first pass begins."""
-    with ThreadPoolExecutor(len(requests)) as pool, engine.batcher.announced():
-        made = [pool.submit(engine.run, picture, parameters, watch()) for picture, parameters in requests]
-        wait_until(lambda: sum(map(len, engine.batcher._waiting.values())) == len(requests) or made[0].done())
-        engine.batcher._has_arrived(threading.get_ident())
-        return [each.result(20) for each in made]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.002)
-
-
-def apart(one: Picture, other: Picture) -> int:
-    return int(np.abs(one.rgb.astype(int) - other.rgb.astype(int)).max())
 
 
 class TestALoadedEngine:
@@ -325,11 +277,11 @@ class TestAModelThatFails:
     def half(self, engines: dict[str, Restyler]) -> Iterator[Restyler]:
         """The comic engine in fp16, as on a card."""
         engine = engines["ghibli-diffusion"]
-        loaded = engine.passes.loaded
-        loaded.pipeline.to(torch.float16)
-        in_half = Loaded(loaded.pipeline, Device("cpu", "fp16", "CPU"), loaded.weights_sha256)
+        whole = engine.passes.loaded
+        whole.pipeline.to(torch.float16)
+        in_half = Loaded(whole.pipeline, Device("cpu", "fp16", "CPU"), whole.weights_sha256)
         yield replace(engine, passes=Passes(in_half, Calls(), 2), side=128)
-        loaded.pipeline.to(torch.float32)
+        whole.pipeline.to(torch.float32)
 
     def test_is_asked_again_in_fp32_when_fp16_overflows(self, half: Restyler, photo: Picture) -> None:
         def overflow(_net: Any, _inputs: Any, outputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
@@ -379,88 +331,3 @@ class TestAModelThatFails:
 
         with pytest.raises(OutOfMemory, match="no room for a picture of 64 x 64"):
             rigged(comic, Calls(full)).run(photo, asked(), watch())
-
-
-class TestColors:
-    def test_are_the_photographs_own_when_it_is_enhanced(self, engines: dict[str, Restyler], photo: Picture) -> None:
-        tint = torch.tensor([0.1, 0.0, -0.1])[None, :, None, None]
-        engine = rigged(engines["sdxl-refiner"], Calls(lambda *arguments: the_same(*arguments) * 0.8 + 0.1 + tint))
-
-        made = engine.run(photo, asked(strength=0.5), watch())
-
-        shift = np.abs(made.picture.rgb.mean(axis=(0, 1)) - photo.rgb.mean(axis=(0, 1)))
-        assert shift.max() < 2
-        assert made.checks["color_shift_before"] > 10
-        assert made.checks["color_shift_mean"] < 2
-
-    def test_are_the_models_in_a_style_and_only_measured(self, engines: dict[str, Restyler], photo: Picture) -> None:
-        tint = torch.tensor([0.0, 0.0, -0.2])[None, :, None, None]
-        engine = rigged(
-            engines["stable-diffusion-2-1"], Calls(lambda *arguments: the_same(*arguments) * 0.8 + 0.2 + tint)
-        )
-
-        made = engine.run(photo, asked(), watch())
-
-        assert made.picture.rgb[..., 0].mean() - made.picture.rgb[..., 2].mean() > 30
-        assert made.checks["color_shift_mean"] > 10
-
-
-class TestOddPictures:
-    @pytest.fixture
-    def pipeline(self, engine: Restyler) -> Pipeline:
-        return Pipeline(OPERATIONS[OPERATION[engine.name]], {engine.name: engine})
-
-    @pytest.mark.parametrize("size", [(32, 32), (20_000, 32), (32, 700)])
-    def test_of_any_shape_come_back_in_it(
-        self, engine: Restyler, astronaut: Image.Image, size: tuple[int, int]
-    ) -> None:
-        made = engine.run(Picture(np.asarray(astronaut.resize(size))), asked(steps=2), watch())
-
-        assert (made.picture.width, made.picture.height) == size
-        assert any("squeezed" in warning for warning in made.warnings) == (max(size) > 4 * min(size))
-
-    def test_keep_their_transparency_and_show_nothing_of_what_it_hides(
-        self, comic: Restyler, astronaut: Image.Image
-    ) -> None:
-        alpha = np.zeros((128, 128), np.uint8)
-        alpha[:, 40:] = 200
-        rgb = np.asarray(astronaut.resize((128, 128)))
-        other = np.where(alpha[..., None] > 0, rgb, 255 - rgb)
-
-        first, second = (comic.run(Picture(each, alpha), asked(), watch()).picture for each in (rgb, other))
-
-        assert np.array_equal(first.alpha, alpha)
-        assert np.array_equal(first.rgb[alpha > 0], second.rgb[alpha > 0])
-
-    def test_that_show_nothing_are_left_as_they_are(self, engines: dict[str, Restyler], photo: Picture) -> None:
-        calls = Calls()
-        hidden = Picture(photo.rgb, np.zeros(photo.rgb.shape[:2], np.uint8))
-
-        made = rigged(engines["ghibli-diffusion"], calls).run(hidden, asked(), watch())
-
-        assert (made.picture is hidden, len(made.warnings), calls.made) == (True, 1, [])
-
-    def test_without_color_stay_so_unless_they_are_aged(self, engine: Restyler, photo: Picture) -> None:
-        gray = np.repeat(photo.rgb[..., :1], 3, axis=2)
-
-        made = engine.run(Picture(gray, gray=True), asked(), watch()).picture
-
-        assert made.gray == (np.ptp(made.rgb, axis=2).max() == 0) == (engine.name != "stable-diffusion-2-1")
-
-    def test_of_sixteen_bits_are_read_and_made_anew(self, comic: Restyler, astronaut: Image.Image) -> None:
-        deep = Image.fromarray(np.asarray(astronaut.convert("L").resize((64, 48))).astype(np.uint16) * 257)
-        pipeline = Pipeline(OPERATIONS["style_comic"], {comic.name: comic})
-
-        made = run(pipeline, encoded(deep), strength=0.6, steps=2, seed=1, options={"engine": comic.name})
-
-        assert pixels(made.image).shape == (48, 64)
-        assert made.info["parameters"]["steps"] == 2
-        assert made.info["warnings"] == []
-
-    def test_are_returned_as_they_are_at_no_strength(self, pipeline: Pipeline, astronaut: Image.Image) -> None:
-        small = astronaut.resize((64, 48))
-        engine = next(iter(pipeline.engines))
-
-        made = run(pipeline, small, strength=0.0, options={"engine": engine})
-
-        assert np.array_equal(pixels(made.image), pixels(small))
