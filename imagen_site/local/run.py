@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +36,7 @@ from imagen_site.local.programs import (
     triton_program,
     with_metrics_ports,
 )
+from imagen_site.local.run_logs import RunLogs
 from imagen_site.local.stand_ins import CloudPorts, StandIns
 from imagen_site.local.supervisor import Supervisor
 from imagen_site.local.terminal import boxed, say
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from imagen_site.config import Config
 
 DEFAULT_PORT = 8000
-_LOG_LINES = 15
-# The model server of somebody else is not waited for: it is theirs to start.
-_OWN_TRITON_SECONDS, _OTHER_TRITON_SECONDS = 120, 10
+_READY_SECONDS = 120
+# The model server of somebody else is hardly waited for: it is theirs to start.
+_OTHER_TRITON_SECONDS = 10
 
 
 class CannotRun(Exception):
@@ -178,12 +178,12 @@ def _write_environment(path: Path, environment: Mapping[str, str], names: Sequen
 @contextmanager
 def _running(stand_ins: StandIns, environment: Mapping[str, str], var_dir: Path) -> Iterator[None]:
     """Hold what stands in for the cloud up for as long as the block runs: a worker that stops still needs it."""
+    logs = RunLogs(var_dir / "logs")
     supervisor = Supervisor(stand_ins.programs, environment, root=config.ROOT, var_dir=var_dir, name="stand-ins")
     try:
         silent = stand_ins.wait(going=supervisor.goes, say=say)
         if silent:
-            log = var_dir / "logs" / f"{silent}.log"
-            raise CannotRun(f"{silent} does not answer. The end of {log}:\n{_end_of(log)}")
+            raise CannotRun(f"{silent} does not answer. {logs.shown(silent)}")
         yield
     finally:
         supervisor.stop()
@@ -222,7 +222,7 @@ def _manage(what: str, command: Sequence[str], environment: Mapping[str, str]) -
 
 
 def _serve(settings: Config, environment: Mapping[str, str], asked: Asked, programs: Sequence[Program]) -> int:
-    logs = settings.var_dir / "logs"
+    logs = RunLogs(settings.var_dir / "logs")
     model_server = [triton_program(config.ROOT, asked.triton)] if asked.triton else []
     programs = with_metrics_ports(programs, settings.metrics_port)
     supervisor = Supervisor([*model_server, *programs], environment, root=config.ROOT, var_dir=settings.var_dir)
@@ -231,7 +231,8 @@ def _serve(settings: Config, environment: Mapping[str, str], asked: Asked, progr
     )
     seen = readiness.wait(
         f"http://127.0.0.1:{asked.port}",
-        seconds=_OWN_TRITON_SECONDS if asked.triton else _OTHER_TRITON_SECONDS,
+        seconds=_READY_SECONDS,
+        models_seconds=None if asked.triton else _OTHER_TRITON_SECONDS,
         going=supervisor.goes,
         say=say,
     )
@@ -241,19 +242,21 @@ def _serve(settings: Config, environment: Mapping[str, str], asked: Asked, progr
             supervisor.stop()
     stopped = supervisor.wait()
     say(
-        "stopped." if stopped else f"supervisor has ended by itself, and everything with it; see {logs}/supervisor.log."
+        "stopped."
+        if stopped
+        else f"supervisor has ended by itself, and everything with it; see {logs.folder}/supervisor.log."
     )
     return 0 if stopped and seen.site else 1
 
 
-def _report(seen: readiness.Readiness, settings: Config, logs: Path) -> None:
+def _report(seen: readiness.Readiness, settings: Config, logs: RunLogs) -> None:
     if not seen.site:
-        say(f"The site does not answer. The end of {logs / 'web.log'}:\n{_end_of(logs / 'web.log')}")
+        say(f"The site does not answer. {logs.shown('web')}")
         return
     if not seen.complete:
         say(f"The {seen.missing} at {settings.triton_url} does not answer yet; jobs wait until it does.")
-        if (logs / "triton.log").exists():
-            say(f"The end of {logs / 'triton.log'}:\n{_end_of(logs / 'triton.log')}")
+        if logs.end_of("triton"):
+            say(logs.shown("triton"))
     demo = json.loads((settings.var_dir / "demo.json").read_text())
     lines = [
         f"Imagen is at   {settings.site_url}",
@@ -262,17 +265,10 @@ def _report(seen: readiness.Readiness, settings: Config, logs: Path) -> None:
         f"Admin          {settings.site_url}/admin/",
         f"API docs       {settings.site_url}/api/v1/docs",
         f"For scripts    {settings.var_dir / 'demo.json'}",
-        f"Logs           {logs}",
+        f"Logs           {logs.folder}",
         "Stop with      Ctrl-C",
     ]
     say(boxed(lines))
-
-
-def _end_of(log: Path) -> str:
-    if not log.exists():
-        return "(nothing)"
-    with log.open(errors="replace") as lines:
-        return "".join(deque(lines, maxlen=_LOG_LINES))
 
 
 if __name__ == "__main__":

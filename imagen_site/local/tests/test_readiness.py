@@ -99,5 +99,22 @@ class TestWaiting:
 
         assert not wait(address, seconds=0.3, going=lambda: True, say=lambda _: None).complete
 
+    def test_gives_a_site_that_starts_slowly_its_own_time_however_little_the_models_have(
+        self, started: list[Site]
+    ) -> None:
+        address = serve(started, told(site=False), told(site=False), told(upscale=False))
+
+        seen = wait(address, seconds=30, models_seconds=0.1, going=lambda: True, say=lambda _: None)
+
+        assert seen.site
+        assert not seen.complete
+
+    def test_does_not_take_one_late_answer_for_the_end_of_the_site(self, started: list[Site]) -> None:
+        address = serve(started, told(upscale=False), b"late")
+
+        seen = wait(address, seconds=30, models_seconds=0.6, going=lambda: True, say=lambda _: None)
+
+        assert seen.site
+
     def test_ends_at_once_when_nothing_runs_any_more(self) -> None:
         assert wait("http://127.0.0.1:9", seconds=60, going=lambda: False, say=lambda _: None) == Readiness()
