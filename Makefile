@@ -38,10 +38,11 @@ run:
 	@setpriv --pdeathsig TERM $(VENV)/python -m imagen_site.local.run --profile $(PROFILE) --port $(PORT) --cloud-port $(CLOUD_PORT) \
 	  --triton-http-port $(TRITON_HTTP_PORT) --triton-grpc-port $(TRITON_GRPC_PORT) --triton-metrics-port $(TRITON_METRICS_PORT)
 
-# Tests that share the real model server stay in one process of the two.
+# Three processes for two cores, since much of a test is waiting for other programs. Tests that share a server stay in
+# one of them.
 test:
 	@$(SET_UP) dev models-full model-server test-programs
-	$(VENV)/python -m pytest -n 2 --dist loadgroup
+	$(VENV)/python -m pytest -n 3 --dist loadgroup
 	$(MODELS_TEST)
 
 # What a default run takes a sample of: whole.
