@@ -16,8 +16,10 @@ import json
 import os
 import sys
 import tempfile
+import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from triton_models import volume_shell, weights
 from triton_models.engines import OPERATIONS
@@ -26,7 +28,7 @@ from triton_models.parameters import COMMON
 from triton_models.pipeline import Pipeline, Request, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _UNFIT, _USAGE, _NO_WEIGHTS, _INTERRUPTED = 1, 2, 3, 130
 _EXIT_CODES: dict[type[ModelError], int] = {
@@ -37,6 +39,8 @@ _EXIT_CODES: dict[type[ModelError], int] = {
 }
 _SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _BAR = 30
+# For a pass that nobody waits for any more: on a processor it may take a minute, and asks between its blocks.
+_PATIENCE_SECONDS = 2.0
 # Parameters that are fields of a request; all others travel among its options.
 _FIELDS = {"prompt", "negative_prompt", "strength", "guidance_scale", "steps", "seed", "scale"}
 
@@ -91,12 +95,20 @@ def _run(asked: argparse.Namespace) -> int:
     request = _request(asked)
     # Read when an engine's library is loaded; threads that spin while they wait take three times as long beside others.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    pipeline = Pipeline.load(asked.operation, asked.volume)
-    with _Bar() as bar:
+    with _loaded(asked) as pipeline, _Bar() as bar:
         result = pipeline.run(request, on_progress=bar.show, is_cancelled=lambda: False)
     _write(asked.target, result.image)
     _tell(asked, result)
     return 0
+
+
+@contextmanager
+def _loaded(asked: argparse.Namespace) -> Iterator[Pipeline]:
+    pipeline = Pipeline.load(asked.operation, asked.volume)
+    try:
+        yield pipeline
+    finally:
+        pipeline.close(_PATIENCE_SECONDS)
 
 
 def _request(asked: argparse.Namespace) -> Request:
@@ -147,5 +159,14 @@ def _tell(asked: argparse.Namespace, result: Result) -> None:
     )
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process, also while a pass that nobody waits for is still in torch, which aborts a usual end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.daemon for thread in threading.enumerate()):
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

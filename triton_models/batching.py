@@ -142,8 +142,8 @@ class Batcher(Generic[_Work, _Made]):
         unit.made.result()
         return unit
 
-    def close(self) -> None:
-        """Stop the thread; units that wait are cancelled."""
+    def close(self, patience: float | None = None) -> bool:
+        """Stop the thread; units that wait are cancelled. Returns whether it ended within so many seconds, if any."""
         with self._changed:
             self._closed = True
             for units in self._waiting.values():
@@ -151,8 +151,10 @@ class Batcher(Generic[_Work, _Made]):
                     unit.made.cancel()
             self._waiting.clear()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None:
+            return True
+        self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _submit(self, unit: Unit[_Work, _Made]) -> Unit[_Work, _Made]:
         with self._changed:

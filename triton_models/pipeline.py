@@ -141,11 +141,15 @@ class Pipeline:
         watch.report(1.0)
         return Result(encoded.data, encoded.format, outcome.picture.width, outcome.picture.height, info, preview)
 
-    def close(self) -> None:
-        """Stop the engines' threads; work that waits for a pass ends with Cancelled."""
+    def close(self, patience: float | None = None) -> None:
+        """
+        Stop the engines' threads; work that waits for a pass ends with Cancelled.
+
+        patience: seconds that each may take to end the pass it is in; None waits for it, however long it is.
+        """
         for engine in self.engines.values():
             if isinstance(engine, SharesPasses):
-                engine.batcher.close()
+                engine.batcher.close(patience)
 
     def _decode(self, data: bytes) -> Picture:
         return images.decode(data, self.limits)

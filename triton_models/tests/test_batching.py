@@ -230,6 +230,21 @@ class TestABatcher:
 
         assert seen.wait(5)
 
+    def test_says_whether_its_pass_ended_in_time_when_it_is_closed(self, network: Network) -> None:
+        batcher = Batcher(network, largest=1, name="test")
+        assert batcher.close(0)
+        batcher = Batcher(network, largest=1, name="test")
+        network.gate.clear()
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(numbers, batcher, [1])
+            assert network.began.wait(10)
+
+            assert not batcher.close(0.01)
+
+            network.gate.set()
+            assert batcher.close(10)
+            assert running.result() == [2]
+
     def test_cancels_what_waits_when_it_is_closed(self, network: Network) -> None:
         batcher = Batcher(network, largest=1, name="test")
         network.gate.clear()

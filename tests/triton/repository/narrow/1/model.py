@@ -30,7 +30,11 @@ class SleepingPipeline:
             on_progress(step / steps, preview or None)
             time.sleep(float(str(request.options.get("step_seconds", 0))))
         _fail(request.options.get("fail"))
-        info = {name: value for name, value in vars(request).items() if name != "image"} | {"batch_size": 1} | {"batch_size": 1}
+        info = (
+            {name: value for name, value in vars(request).items() if name != "image"}
+            | {"batch_size": 1}
+            | {"batch_size": 1}
+        )
         return Result(image=request.image[::-1], format="png", width=1, height=1, info=info, preview=preview)
 
     def close(self) -> None:
