@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from triton_models import volume_shell, weights
+from triton_models import devices, volume_shell, weights
 from triton_models.engines import OPERATIONS
 from triton_models.errors import EngineUnavailable, InvalidParameter, ModelError, UnknownEngine, WeightsNotFetched
 from triton_models.parameters import COMMON
@@ -104,6 +104,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 @contextmanager
 def _loaded(asked: argparse.Namespace) -> Iterator[Pipeline]:
+    devices.refuse_wrong_settings()
     pipeline = Pipeline.load(asked.operation, asked.volume)
     try:
         yield pipeline

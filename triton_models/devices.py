@@ -109,6 +109,15 @@ def choose(environment: Mapping[str, str] = os.environ) -> Device:
     return Device("cuda", "fp32" if precision == "fp32" else "fp16", card, _turns(environment))
 
 
+def refuse_wrong_settings(environment: Mapping[str, str] = os.environ) -> None:
+    """Raise EngineUnavailable for what choose() refuses, also where no engine is loaded that would call it."""
+    device = _one_of(environment, "IMAGEN_DEVICE", ("auto", "cpu", "cuda"))
+    precision = _one_of(environment, "IMAGEN_PRECISION", ("auto", "fp32", "fp16"))
+    # For all else it does not matter whether there is a card, and torch need not be loaded to find one.
+    if device == "cuda" or precision == "fp16":
+        choose(environment)
+
+
 def _turns(environment: Mapping[str, str]) -> Turns | None:
     lock = environment.get("IMAGEN_GPU_LOCK") or str(Path(tempfile.gettempdir()) / "imagen-gpu-0.lock")
     return None if lock == "off" else Turns(Path(lock))

@@ -69,6 +69,7 @@ class PipelineModel:
         _speak_utf8()
         _log_to_stderr()
         # Read before minutes of loading, for a typing error to be told at once.
+        devices.refuse_wrong_settings()
         asked = _asked_concurrency()
         self._pipeline = self.load_pipeline(args["model_name"], weights.model_volume())
         concurrency = asked or (_CONCURRENCY_ON_A_CARD if devices.uses_card() else _CONCURRENCY)

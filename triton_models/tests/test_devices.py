@@ -59,6 +59,8 @@ class TestChoose:
 
         with pytest.raises(EngineUnavailable, match=sentence):
             devices.choose({name: value})
+        with pytest.raises(EngineUnavailable, match=sentence):
+            devices.refuse_wrong_settings({name: value})
 
 
 class TestWithoutADriver:

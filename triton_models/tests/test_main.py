@@ -78,6 +78,21 @@ class TestRun:
         assert sentence in capsys.readouterr().err.splitlines()[-1]
         assert sorted(path.name for path in photo.parent.iterdir()) == ["in.jpg", "notes.jpg"]
 
+    @pytest.mark.parametrize(("name", "value"), [("IMAGEN_DEVICE", "gpu"), ("IMAGEN_PRECISION", "bf16")])
+    def test_refuses_a_device_that_is_none_though_a_light_engine_does_not_care(
+        self,
+        name: str,
+        value: str,
+        volume: Path,
+        photo: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv(name, value)
+
+        assert shell(volume, "run", "upscale", photo, photo.with_name("out.png")) == 3
+        assert f"{name} must be one of" in capsys.readouterr().err
+
     def test_says_that_weights_are_missing(
         self, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triton_models.errors import InvalidParameter, UnreadableImage
+from triton_models.errors import EngineUnavailable, InvalidParameter, UnreadableImage
 from triton_models.pipeline import Request, Result
 
 
@@ -127,6 +127,14 @@ def model(serving: ModuleType, pipeline: Scripted, monkeypatch: pytest.MonkeyPat
 
 
 class TestPipelineModel:
+    def test_refuses_a_device_that_is_none_before_it_loads_anything(
+        self, serving: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("IMAGEN_DEVICE", "gpu")
+
+        with pytest.raises(EngineUnavailable, match="IMAGEN_DEVICE must be one of auto, cpu, cuda, not 'gpu'"):
+            serving.PipelineModel().initialize({"model_name": "no such model"})
+
     def test_answers_with_the_result_and_what_is_told_about_it(self, model: Any) -> None:
         requests = [request_with(), request_with()]
 
