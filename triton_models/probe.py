@@ -2,7 +2,7 @@
 Whether the model server on this machine is well: what Kubernetes and Docker ask every few seconds.
 
 live    it answers, and every model that it calls ready has its process (else: start it anew)
-ready   it is live and has every model of every operation ready, those of --models otherwise (else: send it no work)
+ready   it is live and has every model ready that it was started with, or those of --models (else: send it no work)
 
 Triton's own health endpoints go on saying yes after a model's process was killed, and it never starts one anew.
 Exit codes: 0 well · 1 not well, a sentence on stderr says why · 2 wrong command line. Only the standard library.
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # One folder for each operation. Not the table of operations: to import it takes longer than to ask the server.
-_MODELS = sorted(path.parent.name for path in Path(__file__).with_name("repository").glob("*/config.pbtxt"))
+OURS = sorted(path.parent.name for path in Path(__file__).with_name("repository").glob("*/config.pbtxt"))
 _HTTP_SECONDS = 2
 # The kernel keeps the first fifteen letters of a program's name.
 _SERVER, _STUB = "tritonserver", "triton_python_b"
 _LISTENING = "0A"
+_LOAD = "--load-model="
 _PROC = Path("/proc")
 
 
@@ -47,12 +48,18 @@ def live(port: int) -> None:
         raise Unwell(f"{len(models)} models say that they are ready, but only {len(stubs)} have a process.")
 
 
-def ready(port: int, models: Sequence[str]) -> None:
-    """Raise Unwell, naming the first model, unless the server is live and has all of these ready."""
+def ready(port: int, models: Sequence[str] = ()) -> None:
+    """Raise Unwell, naming the first model, unless it is live and has all of these, or of its own, ready."""
     live(port)
     _require(port, "/v2/health/ready")
-    for model in models:
+    for model in models or models_of(_server_behind(port)):
         _require(port, f"/v2/models/{model}/ready")
+
+
+def models_of(server: int) -> list[str]:
+    """Return the models that a process of tritonserver was told to load; all of ours when it was told of none."""
+    words = (_PROC / str(server) / "cmdline").read_text(errors="replace").split("\0")
+    return [word.removeprefix(_LOAD) for word in words if word.startswith(_LOAD)] or OURS
 
 
 def _require(port: int, path: str) -> None:
@@ -140,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("question", choices=("live", "ready"))
     # Triton's own, as in its container; on one machine it is 8100.
     parser.add_argument("--http-port", type=int, default=8000)
-    parser.add_argument("--models", default=",".join(_MODELS), help="separated by commas (default: all of ours)")
+    parser.add_argument("--models", default="", help="separated by commas (default: those that it was started with)")
     return parser
 
 
