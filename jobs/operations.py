@@ -251,7 +251,8 @@ _ENGINE = Parameter(
     "name",
     "auto",
     "Engine",
-    help="auto takes the best that runs well here; light is always there.",
+    help="auto takes the best that runs well here; light is always there. Others may not be installed on this server: "
+    "a job for one then fails and costs nothing.",
     advanced=True,
 )
 _HOW_IT_COMES = (

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from jobs.models import JobQuerySet
 
-# Codes of failures that were ours: the same photo may well succeed now.
-WORTH_A_RETRY = ("attempts_exhausted", "internal", "timeout", "engine_unavailable", "weights_not_fetched")
+# Codes of failures that were ours: the same request may well succeed now. Not engine_unavailable: it asks by its name
+# for an engine that somebody must install first.
+WORTH_A_RETRY = ("attempts_exhausted", "internal", "timeout", "weights_not_fetched")
 CHUNK = 200
 _AGES: Mapping[str, str] = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

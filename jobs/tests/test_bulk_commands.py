@@ -168,13 +168,23 @@ class TestReprocess:
 class TestRetryFailed:
     def test_retries_what_failed_through_our_fault_alone(self, adapted: World, rich: Account, tell: Tell) -> None:
         ours = [job for code in WORTH_A_RETRY for job in done(adapted, rich, code=code)]
-        done(adapted, rich, code="unreadable_image")
+        for code in ("unreadable_image", "invalid_parameter", "unknown_engine", "engine_unavailable"):
+            done(adapted, rich, code=code)
         done(adapted, rich)
 
         told = tell("retry_failed", "--max-queued", "100")
 
         assert {child.parent_id for child in children()} == {job.id for job in ours}
         assert told["exit"] == 0
+
+    def test_retries_what_asked_for_an_engine_that_was_missing_when_told_to(
+        self, adapted: World, rich: Account, tell: Tell
+    ) -> None:
+        (job,) = done(adapted, rich, code="engine_unavailable")
+
+        tell("retry_failed", "--error-code", "engine_unavailable")
+
+        assert [child.parent_id for child in children()] == [job.id]
 
     def test_retries_the_photos_own_fault_when_asked(self, adapted: World, rich: Account, tell: Tell) -> None:
         (job,) = done(adapted, rich, code="unreadable_image")

@@ -171,6 +171,13 @@ class TestAValue:
 
 
 class TestTheSchema:
+    @pytest.mark.parametrize("name", sorted(OPERATIONS))
+    def test_says_that_an_engine_which_is_named_may_not_be_there(self, name: str) -> None:
+        described = OPERATIONS[name].schema()["properties"]["engine"]["description"]
+
+        assert "light is always there" in described
+        assert "may not be installed on this server" in described
+
     @EVERY
     def test_lists_every_parameter_with_its_limits(self, operation: Operation) -> None:
         properties = operation.schema()["properties"]

@@ -333,8 +333,10 @@ def choose(operation: Operation, loaded: Mapping[str, Engine], parameters: Param
         return loaded[name]
     names = [spec.name for spec in operation.engines]
     if name in names:
+        # For the person who asked: whoever runs the server was told at the start what each engine lacks.
+        *others, last = AUTO, LIGHT, *(each for each in loaded if each != operation.light.name)
         raise EngineUnavailable(
-            f"The engine {name} is not loaded here: its weights, or the libraries of `make models`, are missing."
+            f"The engine {name} is not installed on this server. Choose {', '.join(others)} or {last}."
         )
     raise UnknownEngine(f"{operation.name} has no engine {name!r}; choose auto, light or one of {', '.join(names)}.")
 

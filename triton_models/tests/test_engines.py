@@ -80,8 +80,20 @@ class TestChoose:
     def test_tells_an_unknown_name_from_one_that_is_not_loaded(self) -> None:
         with pytest.raises(UnknownEngine, match="choose auto, light or one of with-prompt, best, simple"):
             choose(OPERATION, ALL, Parameters(engine="sdxl"))
-        with pytest.raises(EngineUnavailable, match="best is not loaded here"):
+        with pytest.raises(EngineUnavailable, match="best is not installed on this server"):
             choose(OPERATION, {"simple": SIMPLE}, Parameters(engine="best"))
+
+    @pytest.mark.parametrize(
+        ("loaded", "others"),
+        [({"simple": SIMPLE}, "auto or light"), ({"best": BEST, "simple": SIMPLE}, "auto, light or best")],
+    )
+    def test_tells_who_asks_for_a_missing_engine_what_to_choose_and_no_words_of_an_operators(
+        self, loaded: dict[str, Idle], others: str
+    ) -> None:
+        with pytest.raises(EngineUnavailable) as refused:
+            choose(OPERATION, loaded, Parameters(engine="with-prompt"))
+
+        assert str(refused.value) == f"The engine with-prompt is not installed on this server. Choose {others}."
 
 
 class TestLoadEngines:

@@ -22,10 +22,13 @@ examples:
       What failed through our fault tonight, and what would a retry take?
   manage.py retry_failed --since 12h --wait
   manage.py retry_failed --error-code quality_gate --operation background_remove --set engine=light
+  manage.py retry_failed --error-code engine_unavailable
+      Those that asked for an engine which has been installed since.
   manage.py retry_failed --account alice@example.com --any-error
 
 Without --error-code and --any-error: {", ".join(WORTH_A_RETRY)}.
-A photo that cannot be read would fail again and is left alone. A job that was run again is left to its successor.
+What is wrong with the request itself would fail again and is left alone: a photo that cannot be read, a parameter, an
+engine that is not installed. A job that was run again is left to its successor.
 Ctrl-C stops cleanly; the same command goes on where it was.
 Exit code: 0 all well, 1 some failed, 130 stopped by Ctrl-C.
 """
