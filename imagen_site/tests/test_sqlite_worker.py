@@ -80,7 +80,7 @@ class Workers:
         times = [float(line.split()[2]) for line in self._record.read_text().splitlines()]
         return times[-1] - times[0]
 
-    def wait(self, reached: Callable[[], bool], *, seconds: float = 20) -> None:
+    def wait(self, reached: Callable[[], bool], *, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not reached():
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
