@@ -232,6 +232,7 @@ def _job_page(job: Job, state: JobState | None) -> dict[str, Any]:
         "lapsed": state is not None and state.lapsed(now=timezone.now()),
         "over": status.terminal,
         "params": [(name, value) for name, value in job.params.items() if value not in (None, "")],
+        "used": queries.settings_used(view),
         "images": [
             (label, image, image["format"] in _SHOWN_FORMATS and image["bytes"] <= _SHOWN_BYTES)
             for label, image in (("Input", view["input"]), ("Output", view["output"]))

@@ -128,6 +128,11 @@ class Operation:
             raise InvalidParameters(errors)
         return cleaned
 
+    def apart_from_defaults(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of a job's or an engine's settings that are not what everybody gets who asks for nothing."""
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the parameters."""
         return {

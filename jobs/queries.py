@@ -13,11 +13,12 @@ from django.db.models import Q
 
 from jobs.errors import InvalidParameters, JobNotFound, Unavailable
 from jobs.models import Job
+from jobs.operations import OPERATIONS
 from jobs.provenance import separated
 from jobs.states import JobState, JobStatus, Stage, StoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from accounts.models import Account
     from jobs.models import JobQuerySet
@@ -127,6 +128,13 @@ def job_view(job: Job, state: JobState | None, *, sign: SignLink) -> dict[str, A
         "created_at": job.requested_at.isoformat(),
         "expires_at": job.expires_at.isoformat(),
     }
+
+
+def settings_used(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Return from a job's view the settings of its run that were asked for or chosen: a default tells nothing."""
+    used: dict[str, Any] = (view["provenance"] or {}).get("parameters", {})
+    operation = OPERATIONS.get(view["operation"])
+    return operation.apart_from_defaults(used) if operation else used
 
 
 def result_name(job: Job, output: StoredImage) -> str:

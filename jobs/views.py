@@ -181,6 +181,7 @@ def _show(request: SignedInRequest, job: Job, *, problem: JobError | Insufficien
         "title": job.title,
         "over": JobStatus(view["status"]).terminal,
         "params": asked,
+        "used": queries.settings_used(view),
         "expected": {"width": width, "height": height},
         "children": job.children.order_by("-requested_at")[:MAX_CHILDREN],
         "gone": job.purged_at is not None,

@@ -234,6 +234,28 @@ class TestAJobsPage:
         assert "reproducible" not in page
         assert "charged only if the job completes" in page
 
+    def test_names_the_settings_that_were_chosen_or_asked_for_and_no_default(
+        self, browser: Client, adapted: World, rich: Account
+    ) -> None:
+        job = adapted.submit(rich, values={"scale": "2"})
+        adapted.runner.run(job.id)
+        used = {"scale": 2, "format": "auto", "metadata": "strip", "seed": 7, "steps": 30, "scheduler": "DPM"}
+        Job.objects.filter(id=job.id).update(outcome={"engine": {"name": "light", "parameters": used}})
+
+        page = browser.get(f"/jobs/{job.id}/").content.decode()
+
+        assert "<dt>Settings used</dt><dd>scale 2, seed 7, steps 30, scheduler DPM</dd>" in page
+
+    def test_says_after_the_end_what_was_charged(self, browser: Client, adapted: World, rich: Account) -> None:
+        completed, cancelled = adapted.submit(rich), adapted.submit(rich)
+        adapted.runner.run(completed.id)
+        adapted.service.cancel(cancelled, now=adapted.clock())
+
+        paid, free = (browser.get(f"/jobs/{job.id}/").content.decode() for job in (completed, cancelled))
+
+        assert "<dt>Credits</dt><dd>2 credits were charged</dd>" in paid
+        assert "<dt>Credits</dt><dd>not charged</dd>" in free
+
     def test_is_not_there_for_anybody_else(self, strangers_browser: Client, adapted: World, rich: Account) -> None:
         job = adapted.submit(rich)
 
