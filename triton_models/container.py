@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from triton_models import server_command
 from triton_models.engines import OPERATIONS
+from triton_models.errors import ModelError
 from triton_models.server_wheel import LocalServerError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, more = parser.parse_known_args(arguments)
     try:
         serve([name for name in options.models.split(",") if name], more)
-    except LocalServerError as error:
+    except (LocalServerError, ModelError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 from triton_models import server_command, server_runs, server_wheel
+from triton_models.errors import ModelError
 from triton_models.server_command import REPOSITORY
 from triton_models.server_wheel import LocalServerError
 
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             models=[name for name in options.models.split(",") if name],
             die_with_parent=options.die_with_parent,
         )
-    except LocalServerError as error:
+    except (LocalServerError, ModelError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

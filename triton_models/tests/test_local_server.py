@@ -19,6 +19,17 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class TestALockThatIsNotThere:
+    def test_is_named_in_one_sentence(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("IMAGEN_WEIGHTS_LOCK", "/nope")
+        ports = [f"--{name}-port={port}" for name, port in vars(Ports.free()).items()]
+
+        assert local_server.main(ports) == 1
+        assert capsys.readouterr().err.startswith("/nope cannot be read as a lock of weights: ")
+
+
 class TestOnCpu:
     def test_moves_every_model_of_ours_off_the_gpu_and_changes_nothing_else(self) -> None:
         for path in REPOSITORY.glob("*/config.pbtxt"):

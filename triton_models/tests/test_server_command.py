@@ -77,6 +77,14 @@ class TestTheContainersServer:
         assert code == 1
         assert "python -m triton_models fetch" in capsys.readouterr().err
 
+    def test_says_in_a_sentence_that_a_lock_is_not_there(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("IMAGEN_WEIGHTS_LOCK", "/nope")
+
+        assert container.main([]) == 1
+        assert capsys.readouterr().err.startswith("/nope cannot be read as a lock of weights: ")
+
 
 class TestSharedMemory:
     def test_must_have_room_for_photographs(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,8 +171,8 @@ class TestTheDockerfile:
 
         assert module == "triton_models.probe"
         assert code == 0
-        # Where tritonserver listens unless it is told otherwise.
-        assert asked == [(8000, sorted(OPERATIONS))]
+        # Where tritonserver listens unless it is told otherwise, and whichever models it was started with.
+        assert asked == [(8000, [])]
         assert as_words(instructions("CMD")[0]) == ["python3", "-m", "triton_models.container"]
 
     def test_lets_tritonserver_be_killed(self) -> None:
