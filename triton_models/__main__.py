@@ -12,7 +12,9 @@ Exit codes: 0 done · 1 the image or the result is not fit · 2 wrong command li
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -93,6 +95,7 @@ def _accepted_by(name: str) -> str:
 
 def _run(asked: argparse.Namespace) -> int:
     request = _request(asked)
+    _refuse_no_folder(asked.target.parent)
     # Read when an engine's library is loaded; threads that spin while they wait take three times as long beside others.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with _loaded(asked) as pipeline, _Bar() as bar:
@@ -102,10 +105,21 @@ def _run(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_what_is_not_loaded(asked: argparse.Namespace, pipeline: Pipeline) -> None:
+    """Raise EngineUnavailable with what to do about it: who asks here is who can."""
+    for spec in pipeline.operation.engines:
+        if spec.name == asked.engine and spec.name not in pipeline.engines:
+            reason = spec.problem(asked.volume) or spec.missing_library()
+            raise EngineUnavailable(f"The engine {spec.name} is not loaded. {reason}")
+
+
 @contextmanager
 def _loaded(asked: argparse.Namespace) -> Iterator[Pipeline]:
     devices.refuse_wrong_settings()
+    # Why engines were left out is for a server's log; here whoever asks for one of them by its name is told.
+    logging.getLogger("triton_models").addHandler(logging.NullHandler())
     pipeline = Pipeline.load(asked.operation, asked.volume)
+    _refuse_what_is_not_loaded(asked, pipeline)
     try:
         yield pipeline
     finally:
@@ -120,6 +134,14 @@ def _request(asked: argparse.Namespace) -> Request:
     fields = {name: value for name, value in given.items() if name in _FIELDS}
     options = {name: value for name, value in given.items() if name not in _FIELDS}
     return Request(image=asked.source.read_bytes(), options={**options, "format": _SUFFIXES[suffix]}, **fields)
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    """Raise OSError now, and not after minutes of work, where the result could not be written."""
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 class _Bar:

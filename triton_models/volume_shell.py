@@ -51,7 +51,8 @@ def _fetch(asked: argparse.Namespace) -> int:
         sys.stderr.write("\nStopped. What came is kept; the same command goes on from there.\n")
         return _INTERRUPTED
     for name in sorted(accepted - accepted_licences()):
-        _say(f"{name}: will be used where IMAGEN_ACCEPT_LICENCES names it.")
+        needed = lock[name].acceptance == "required"
+        _say(f"{name}: {'will be used where IMAGEN_ACCEPT_LICENCES names it' if needed else 'needs no acceptance'}.")
     return 0
 
 
@@ -115,7 +116,8 @@ def _engines(asked: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
-    for sentence in dict.fromkeys(finding.sentence for finding in findings if finding.sentence):
+    sentences = [_sentence(spec, finding) for (_, spec), finding in zip(specs, findings, strict=True)]
+    for sentence in dict.fromkeys(filter(None, sentences)):
         sys.stdout.write(f"\n{sentence}\n")
     return 0
 
@@ -124,8 +126,15 @@ def _licences(spec: EngineSpec, lock: Mapping[str, LockedWeights]) -> str:
     return ", ".join(dict.fromkeys(lock[name].licence for name in spec.weights)) or "-"
 
 
+def _sentence(spec: EngineSpec, finding: weights.Finding) -> str | None:
+    # Without weights there is no need of a library yet.
+    return finding.sentence or spec.missing_library()
+
+
 def _state(spec: EngineSpec, finding: weights.Finding, volume: Path) -> str:
     standing = str(finding.standing.value)
+    if finding.standing is weights.Standing.READY and spec.missing_library():
+        return "library missing"
     if finding.standing is not weights.Standing.MISSING:
         return standing
     lock = weights.read_lock()

@@ -6,7 +6,7 @@ OPERATIONS is the one table: a new operation is a row here and one file for each
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import logging
 import os
 from dataclasses import dataclass, field
@@ -101,7 +101,8 @@ class EngineSpec:
     module: imported when the weights are there, so that a main engine's libraries may be missing otherwise; it has a
     function load(volume, threads=...) -> Engine. weights: the entries of weights.lock that it reads, if any.
     or_weights: those that will do instead. needs_card: without one it takes minutes, so that auto passes it over
-    (docs/decisions/0030); by its name it can be asked for all the same.
+    (docs/decisions/0030); by its name it can be asked for all the same. libraries: what it imports that the light
+    installation does not have.
     """
 
     name: str
@@ -111,6 +112,12 @@ class EngineSpec:
     only_with_prompt: bool = False
     or_weights: tuple[str, ...] = ()
     needs_card: bool = False
+    libraries: tuple[str, ...] = ()
+
+    def missing_library(self) -> str | None:
+        """Say in a sentence which library is not installed here; None when all are. Loads none of them."""
+        missing = next((name for name in self.libraries if importlib.util.find_spec(name) is None), None)
+        return missing and _not_installed(self, missing)
 
     def finding(self, volume: Path) -> Finding:
         """Return how its weights stand; a wrong file counts wherever it is, those that will do instead included."""
@@ -123,6 +130,10 @@ class EngineSpec:
     def problem(self, volume: Path) -> str | None:
         """Say in a sentence what keeps its weights from use; None when all of one kind are there and right."""
         return self.finding(volume).sentence or None
+
+
+def _not_installed(spec: EngineSpec, library: str) -> str:
+    return f"The engine {spec.name} needs {library}, which is not installed here; `make models` installs it."
 
 
 def _finding(entries: Iterable[str], volume: Path) -> Finding:
@@ -168,6 +179,7 @@ def _same_unless_cropped(width: int, height: int, parameters: Parameters) -> tup
 _UPSCALE_LIGHT = EngineSpec(
     "realesr-animevideov3", "triton_models.engines.upscale_light", weights=("realesr-animevideov3",), light=True
 )
+_DIFFUSERS = ("torch", "diffusers", "transformers", "accelerate")
 # First, because it takes no request without a prompt.
 _PROMPTED_UPSCALER = EngineSpec(
     "sd-x4-upscaler",
@@ -175,6 +187,7 @@ _PROMPTED_UPSCALER = EngineSpec(
     weights=("sd-x4-upscaler",),
     only_with_prompt=True,
     needs_card=True,
+    libraries=_DIFFUSERS,
 )
 _REAL_ESRGAN = EngineSpec(
     "realesrgan-x4plus",
@@ -182,6 +195,7 @@ _REAL_ESRGAN = EngineSpec(
     weights=("realesrgan-x4plus",),
     or_weights=("realesrgan-x4plus-ncnn",),
     needs_card=True,
+    libraries=("torch",),
 )
 # First, so that whoever has accepted its licence gets it.
 _RMBG = EngineSpec("rmbg-1.4", "triton_models.engines.background_rmbg", weights=("rmbg-1.4",))
@@ -194,13 +208,25 @@ _COMIC_LIGHT = EngineSpec("xdog", "triton_models.engines.comic_light", light=Tru
 _AGED_LIGHT = EngineSpec("film", "triton_models.engines.aged_light", light=True)
 # Pictures from a picture and words; minutes without a card.
 _ENHANCE_SDXL = EngineSpec(
-    "sdxl-refiner", "triton_models.engines.enhance_sdxl", weights=("sdxl-refiner-1.0",), needs_card=True
+    "sdxl-refiner",
+    "triton_models.engines.enhance_sdxl",
+    weights=("sdxl-refiner-1.0",),
+    needs_card=True,
+    libraries=_DIFFUSERS,
 )
 _COMIC_GHIBLI = EngineSpec(
-    "ghibli-diffusion", "triton_models.engines.comic_ghibli", weights=("ghibli-diffusion",), needs_card=True
+    "ghibli-diffusion",
+    "triton_models.engines.comic_ghibli",
+    weights=("ghibli-diffusion",),
+    needs_card=True,
+    libraries=_DIFFUSERS,
 )
 _AGED_SD2 = EngineSpec(
-    "stable-diffusion-2-1", "triton_models.engines.aged_sd2", weights=("stable-diffusion-2-1",), needs_card=True
+    "stable-diffusion-2-1",
+    "triton_models.engines.aged_sd2",
+    weights=("stable-diffusion-2-1",),
+    needs_card=True,
+    libraries=_DIFFUSERS,
 )
 _DIFFUSION: Mapping[str, object] = {"prompt": "", "negative_prompt": "", "steps": None}
 
@@ -296,9 +322,7 @@ def _load(spec: EngineSpec, volume: Path) -> Engine:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("triton_models"):
             raise
-        raise LibraryMissing(
-            f"The engine {spec.name} needs {error.name}, which is not installed here; `make models` installs it."
-        ) from error
+        raise LibraryMissing(_not_installed(spec, error.name or "a library")) from error
     engine: Engine = module.load(volume, threads=engine_threads(needs_card=spec.needs_card))
     return engine
 

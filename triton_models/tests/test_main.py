@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
+from triton_models import engines
 from triton_models.__main__ import main
+from triton_models.engines import OPERATIONS, EngineSpec
 from triton_models.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ class TestRun:
             (("in.jpg", "out.png", "--engine", "huge"), 2, "no engine 'huge'"),
             (("none.jpg", "out.png"), 1, "none.jpg could not be read or written: No such file"),
             (("notes.jpg", "out.png"), 1, "not an image we can read"),
-            (("in.jpg", "no/such/folder/out.png"), 1, "could not be read or written"),
+            (("in.jpg", "no/such/folder/out.png"), 1, "no/such/folder could not be read or written: No such file"),
         ],
     )
     def test_says_in_one_sentence_what_went_wrong(
@@ -99,6 +102,16 @@ class TestRun:
         assert shell(tmp_path, "run", "upscale", photo, tmp_path / "out.png") == 3
         assert "run `python -m triton_models fetch --engine" in capsys.readouterr().err
 
+    def test_looks_for_the_folder_of_the_result_before_the_work(
+        self, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # Without weights there is no work to be done.
+        assert shell(tmp_path, "run", "upscale", photo, tmp_path / "nodir/o.png") == 1
+        assert (
+            capsys.readouterr().err
+            == f"{tmp_path / 'nodir'} could not be read or written: No such file or directory.\n"
+        )
+
     def test_stops_at_ctrl_c_without_a_half_written_file(
         self, volume: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -120,6 +133,37 @@ class TestEngines:
 
         assert shell(tmp_path, "engines") == 0
         assert "u2netp.onnx is missing" in capsys.readouterr().out
+
+
+class TestAnEngineWhoseLibraryIsNotInstalled:
+    @pytest.fixture
+    def light_installation(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        row = OPERATIONS["style_comic"]
+        main = EngineSpec("painter", "no_such_library.engine", libraries=("no_such_library",))
+        monkeypatch.setitem(engines.OPERATIONS, "style_comic", replace(row, engines=(main, row.light)))
+
+    @pytest.mark.usefixtures("light_installation")
+    def test_is_not_called_ready(self, volume: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert shell(volume, "engines") == 0
+
+        lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        assert "style_comic painter main - library missing" in lines
+        assert (
+            "The engine painter needs no_such_library, which is not installed here; `make models` installs it." in lines
+        )
+
+    @pytest.mark.usefixtures("light_installation")
+    @pytest.mark.parametrize(
+        ("engine", "code", "sentence"),
+        [("painter", 3, "needs no_such_library"), ("nosuch", 2, "no engine 'nosuch'"), ("light", 0, "100%")],
+    )
+    def test_is_spoken_of_only_when_it_is_asked_for(
+        self, engine: str, code: int, sentence: str, volume: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert shell(volume, "run", "style_comic", photo, photo.with_name("out.png"), "--engine", engine) == code
+
+        assert sentence in (said := capsys.readouterr().err)
+        assert said.count("no_such_library") == (engine == "painter")
 
 
 class TestFetch:
