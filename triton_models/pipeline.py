@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from triton_models import images, quality
+from triton_models import images, quality, weights
 from triton_models.engines import (
     OPERATIONS,
     Engine,
@@ -93,11 +93,13 @@ class Pipeline:
         Load the engines of an operation from the model volume.
 
         Raises EngineUnavailable, naming the file, when the weights of the light engine or of one named in
-        IMAGEN_REQUIRE_ENGINES are missing or wrong; InvalidParameter for an operation that there is not.
+        IMAGEN_REQUIRE_ENGINES are missing or wrong, and for a name in IMAGEN_ACCEPT_LICENCES that is no entry of the
+        lock; InvalidParameter for an operation that there is not.
         """
         if operation not in OPERATIONS:
             raise InvalidParameter(f"There is no operation {operation!r}; there are {', '.join(OPERATIONS)}.")
         row = OPERATIONS[operation]
+        weights.refuse_unknown(weights.read_lock())
         return cls(row, load_engines(row, volume, required=required_engines()))
 
     def run(

@@ -12,6 +12,7 @@ from triton_models import engines, weights
 from triton_models.__main__ import main
 from triton_models.engines import OPERATIONS, EngineSpec, load_engines
 from triton_models.errors import EngineUnavailable
+from triton_models.pipeline import Pipeline
 from triton_models.tests import hub_stand_in
 from triton_models.tests.hub_stand_in import COMMIT, Hub
 from triton_models.weights import downloads, pinning
@@ -184,6 +185,20 @@ class TestALicenceThatMustBeAccepted:
         assert shell(tmp_path, "fetch", "--engine", "free-1.0") == 0
         assert weights.verified_folder("free-1.0", tmp_path)[0] == tmp_path / "free-1.0"
         assert list(load_engines(self.OPERATION, tmp_path)) == ["free", "film"]
+
+    def test_is_said_to_need_no_acceptance_where_it_needs_none(
+        self, hub: Hub, volume: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert shell(volume, "fetch", "--engine", "u2netp", "--accept-licence", "u2netp") == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "u2netp: needs no acceptance."
+
+    def test_is_refused_at_the_start_by_a_name_that_there_is_not(
+        self, volume: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("IMAGEN_ACCEPT_LICENCES", "rmgb-1.4")
+
+        with pytest.raises(EngineUnavailable, match=r"IMAGEN_ACCEPT_LICENCES names rmgb-1\.4; .* rmbg-1\.4"):
+            Pipeline.load("style_comic", volume)
 
 
 class TestSwappedWeights:

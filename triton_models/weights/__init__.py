@@ -10,6 +10,7 @@ bars.py       how far a fetch has come, for people
 """
 
 from triton_models.weights.fetching import fetch
+from triton_models.weights.licences import refuse_unknown
 from triton_models.weights.lock import LockedFile, LockedWeights, read_lock
 from triton_models.weights.volume import Finding, Standing, inspect, model_volume, problem, verified_folder
 
@@ -23,5 +24,6 @@ __all__ = [
     "model_volume",
     "problem",
     "read_lock",
+    "refuse_unknown",
     "verified_folder",
 ]

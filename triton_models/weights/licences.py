@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from triton_models.errors import EngineUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,6 +17,15 @@ def accepted_licences(environment: Mapping[str, str] = os.environ) -> frozenset[
     """Return the entries whose licence IMAGEN_ACCEPT_LICENCES names, separated by commas."""
     names = environment.get("IMAGEN_ACCEPT_LICENCES", "").split(",")
     return frozenset(name.strip() for name in names if name.strip())
+
+
+def refuse_unknown(lock: Mapping[str, LockedWeights], environment: Mapping[str, str] = os.environ) -> None:
+    """Raise EngineUnavailable for a name in IMAGEN_ACCEPT_LICENCES that is no entry: a yes that counts for nothing."""
+    if unknown := sorted(accepted_licences(environment) - lock.keys()):
+        needed = sorted(name for name, entry in lock.items() if entry.acceptance == "required")
+        raise EngineUnavailable(
+            f"IMAGEN_ACCEPT_LICENCES names {', '.join(unknown)}; to be accepted there are {', '.join(needed)}."
+        )
 
 
 def refusal(locked: LockedWeights, accepted: frozenset[str]) -> str | None:
