@@ -9,6 +9,7 @@ large areas, which is measured and taken back (quality.match_low_band).
 from __future__ import annotations
 
 import copy
+import math
 import os
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +24,7 @@ from triton_models.batching import Batcher
 from triton_models.canvas import Canvas
 from triton_models.engines import Outcome
 from triton_models.enlargement import enlarged, has_no_color, likeness
-from triton_models.errors import Cancelled, EngineUnavailable, OutOfMemory, QualityGate
+from triton_models.errors import Cancelled, EngineUnavailable, ImageTooLarge, OutOfMemory, QualityGate
 from triton_models.networks import rrdbnet
 from triton_models.tiles import equal_tiles
 from triton_models.transparency import opaque_pixels
@@ -54,6 +55,8 @@ CHECKPOINT, NCNN = "realesrgan-x4plus", "realesrgan-x4plus-ncnn"
 OVERLAP = 32
 # Below this a tile would be nearly all overlap.
 SMALLEST_TILE = 96
+# Without a card: 400 seconds of the 900 that a job may take.
+_MOST_MEGAPIXELS = "2"
 _PATIENCE_SECONDS = 0.05
 
 
@@ -192,6 +195,7 @@ class RealEsrgan:
     setting: Setting
     room: Room
     weights_sha256: str
+    most_megapixels: float = math.inf
     name: str = NAME
     version: str = VERSION
     uses: frozenset[str] = field(default=frozenset({"scale"}))
@@ -201,6 +205,7 @@ class RealEsrgan:
         return self.setting.seconds
 
     def run(self, picture: Picture, parameters: Parameters, watch: Watch) -> Outcome:
+        _refuse_hopeless(picture, self.most_megapixels, self.setting.seconds)
         # What memory there was for others must not change the bytes of a request that is to be repeated.
         tile = self.room.first if parameters.reproducible else self.room.now
         attempt = partial(self._attempt, picture, parameters, watch)
@@ -278,6 +283,16 @@ def _padded(found: Floats, tile: Tile) -> Floats:
     return np.pad(found, ((0, below), (0, beside), (0, 0)), mode="reflect") if below or beside else found
 
 
+def _refuse_hopeless(picture: Picture, most: float, seconds: float) -> None:
+    """Raise ImageTooLarge now, and not when the job's time is over."""
+    megapixels = picture.width * picture.height / 1e6
+    if megapixels > most:
+        raise ImageTooLarge(
+            f"{NAME} takes about {seconds:.0f} seconds for each megapixel without a graphics card, and here takes "
+            f"pictures of at most {most:g} megapixels; this one has {megapixels:.1f}. Choose engine light."
+        )
+
+
 def _works(
     plan: list[Tile], source: _Source, parameters: Parameters, precision: Precision
 ) -> Iterator[tuple[Hashable, Piece]]:
@@ -321,8 +336,9 @@ def assemble(
     """Return the engine for a network (fp32, on the processor) and a device."""
     setting = SETTINGS[device.kind]
     largest = _batch(environment, setting.batch)
+    most = math.inf if device.kind == "cuda" else _most_megapixels(environment)
     batcher = Batcher(Passes(network, device), largest=largest, name=NAME, patience=_PATIENCE_SECONDS)
-    return RealEsrgan(batcher, device, setting, Room(setting.tile, setting.tile), weights_sha256)
+    return RealEsrgan(batcher, device, setting, Room(setting.tile, setting.tile), weights_sha256, most)
 
 
 def _network(volume: Path) -> tuple[RRDBNet, str]:
@@ -343,3 +359,14 @@ def _batch(environment: Mapping[str, str], usual: int) -> int:
     if not asked.isdecimal() or not 1 <= int(asked) <= 64:
         raise EngineUnavailable(f"IMAGEN_UPSCALE_BATCH must be a whole number from 1 to 64, not {asked!r}.")
     return int(asked)
+
+
+def _most_megapixels(environment: Mapping[str, str]) -> float:
+    asked = environment.get("IMAGEN_UPSCALE_CPU_MEGAPIXELS") or _MOST_MEGAPIXELS
+    try:
+        most = float(asked)
+    except ValueError:
+        most = math.nan
+    if not most > 0:
+        raise EngineUnavailable(f"IMAGEN_UPSCALE_CPU_MEGAPIXELS must be a number above 0, not {asked!r}.")
+    return most

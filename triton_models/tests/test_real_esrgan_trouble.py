@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from triton_models.devices import Device
+from triton_models.devices import CPU, Device
 from triton_models.engines.real_esrgan import RealEsrgan, assemble
-from triton_models.errors import OutOfMemory, QualityGate
+from triton_models.errors import EngineUnavailable, ImageTooLarge, OutOfMemory, QualityGate
 from triton_models.images import Picture
 from triton_models.tests.tiny_networks import tiny_network
 from triton_models.tests.tiny_upscaler import Counted, at_once, difference, engine, run, wide
@@ -148,3 +149,29 @@ class TestHalfPrecision:
         assert outcome.checks["second_try"] is True
         assert outcome.device.precision == "fp32"
         assert difference(outcome, expected) <= 1
+
+
+class TestAPictureThatWouldTakeTooLongWithoutACard:
+    SETTINGS = {"IMAGEN_UPSCALE_CPU_MEGAPIXELS": "0.005"}
+
+    def test_is_refused_at_once_with_what_to_do(self, picture: Picture) -> None:
+        network = Counted()
+        upscaler = assemble(network, CPU, weights_sha256="", environment=self.SETTINGS)
+
+        with pytest.raises(ImageTooLarge, match=r"at most 0\.005 megapixels; .* Choose engine light"):
+            run(upscaler, picture)
+
+        assert network.passes == []
+
+    def test_is_taken_on_a_card(self) -> None:
+        card = Device("cuda", "fp16", "Tesla T4")
+
+        assert assemble(Counted(), card, weights_sha256="", environment=self.SETTINGS).most_megapixels == math.inf
+
+    def test_is_one_of_more_than_two_megapixels(self) -> None:
+        assert assemble(Counted(), CPU, weights_sha256="", environment={}).most_megapixels == 2
+
+    @pytest.mark.parametrize("value", ["many", "0", "-1", "nan"])
+    def test_is_not_known_by_a_limit_that_makes_no_sense(self, value: str) -> None:
+        with pytest.raises(EngineUnavailable, match="IMAGEN_UPSCALE_CPU_MEGAPIXELS must be a number above 0"):
+            assemble(Counted(), CPU, weights_sha256="", environment={"IMAGEN_UPSCALE_CPU_MEGAPIXELS": value})
