@@ -46,18 +46,15 @@ def fetch(
     Put the weights on the model volume; what is there and right is left alone, what was cut goes on where it stopped.
 
     say: receives one line for each step. accepted: entries whose licence has been accepted; those of
-    IMAGEN_ACCEPT_LICENCES when None. Every file is written beside its place and renamed when its sha256 is right, so a
-    reader never sees half of one. Raises WeightsNotFetched, before anything is downloaded, for an entry that is not
-    pinned, a licence that nobody has accepted and a disk that is too small; later when a host cannot be reached, the
-    volume cannot be written, or a file's sha256 is not the locked one. persistent: bring the entries of other hosts
-    before raising it.
+    IMAGEN_ACCEPT_LICENCES when None. A file gets its name when its sha256 is right. Raises WeightsNotFetched at once
+    for an entry that is not pinned, a licence that nobody has accepted and a disk that is too small; later for a host
+    that cannot be reached, a volume that cannot be written and a wrong sha256; when persistent, after the rest.
     """
     entries = list(locked)
     _refuse(entries, accepted_licences() if accepted is None else accepted, volume)
     meter, downloader = meter or bars.Silence(), downloader or Downloader()
     missing = {entry.name: missing_files(entry, volume) for entry in entries}
-    number = sum(file.bytes for files in missing.values() for file in files)
-    if number:
+    if number := sum(file.bytes for files in missing.values() for file in files):
         _refuse_small_disk(number, volume)
         meter.total(number)
     failed: list[str] = []
@@ -67,8 +64,6 @@ def fetch(
             continue
         try:
             _fetch_one(entry, volume, say, meter, downloader)
-        except OSError as error:
-            raise _not_written(entry, volume, error) from error
         except WeightsNotFetched as error:
             if not persistent:
                 raise
@@ -115,9 +110,12 @@ def _fetch_one(
     entry: LockedWeights, volume: Path, say: Callable[[str], None], meter: bars.Meter, downloader: Downloader
 ) -> None:
     say(f"{entry.name}: downloading {entry.source} ({entry.licence}) ...")
-    entry.folder(volume).mkdir(parents=True, exist_ok=True)
-    with _alone(entry.folder(volume), lambda: say(f"{entry.name}: another fetch is at work on it; waiting.")):
-        _fill(entry, volume, meter, downloader)
+    try:
+        entry.folder(volume).mkdir(parents=True, exist_ok=True)
+        with _alone(entry.folder(volume), lambda: say(f"{entry.name}: another fetch is at work on it; waiting.")):
+            _fill(entry, volume, meter, downloader)
+    except OSError as error:
+        raise _not_written(entry, volume, error) from error
     say(f"{entry.name}: in {entry.folder(volume)}.")
 
 
