@@ -180,11 +180,12 @@ class Batcher(Generic[_Work, _Made]):
             unit.made.cancel()
 
     def _work(self) -> None:
-        while units := self._next_batch():
-            self._run_batch(units)
+        while not self._closed:
+            # There may be none: whoever brought the only one left while others were waited for.
+            self._run_batch(self._next_batch())
 
     def _next_batch(self) -> list[Unit[_Work, _Made]]:
-        """Wait for work; return units of one key, or nothing when the batcher is closed."""
+        """Wait for work; return units of one key, or nothing when it was withdrawn or the batcher is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._patience:
@@ -229,12 +230,12 @@ class Batcher(Generic[_Work, _Made]):
         if not wanted:
             return
         try:
-            made = self._run_together(wanted)
+            made = list(zip(wanted, self._run_together(wanted), strict=True))
         except Exception as error:  # noqa: BLE001 - the edge of a thread: handed to whoever waits for the unit
             self._after_failure(wanted, error)
             return
         owners = len({id(unit.owner) for unit in wanted})
-        for unit, each in zip(wanted, made, strict=True):
+        for unit, each in made:
             unit.shared_by = owners
             _settle(unit, each)
 

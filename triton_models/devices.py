@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+import time
+import traceback
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Precision = Literal["fp32", "fp16"]
+# torch has a class for its own allocator's refusals; the libraries below it, and onnxruntime, only have words.
+_OUT_OF_MEMORY = (
+    *("out of memory", "alloc_failed", "failed to allocate memory"),
+    *("defaultcpuallocator", "bad_alloc", "bad allocation"),
+)
+_COURTESY_SECONDS = 0.001
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,16 +60,21 @@ class Device:
         """
         Have the card alone, among all processes of the model server, for one pass; on a CPU nobody waits.
 
-        At its end the memory that torch keeps for the next pass goes back to the card, for whoever is next.
+        At its end the memory that torch keeps for the next pass goes back to the card, for whoever is next. A process
+        to which the card no longer answers is killed, and with it the server: nothing else would ever end well in it.
         """
-        if self._turns is None:
-            yield
-            return
-        with self._turns.take():
+        with self._turns.take() if self._turns else nullcontext():
             try:
                 yield
+            except BaseException as error:
+                if _has_lost_the_card(error):
+                    _end(error)
+                # As long as the frames of an error live, so does all that they hold on the card.
+                traceback.clear_frames(error.__traceback__)
+                raise
             finally:
-                _give_memory_back()
+                if self._turns:
+                    _give_memory_back()
 
     def described(self) -> dict[str, object]:
         """Return what a result says of where it was made, as JSON values."""
@@ -87,6 +103,8 @@ class Turns:
                 yield
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+                # The kernel does not hand a lock over: who asks again at once gets it before whoever slept for it.
+                time.sleep(_COURTESY_SECONDS)
 
 
 def choose(environment: Mapping[str, str] = os.environ) -> Device:
@@ -116,6 +134,22 @@ def refuse_wrong_settings(environment: Mapping[str, str] = os.environ) -> None:
     # For all else it does not matter whether there is a card, and torch need not be loaded to find one.
     if device == "cuda" or precision == "fp16":
         choose(environment)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error of torch or onnxruntime means that there was no room, on a card or beside it."""
+    return any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def _has_lost_the_card(error: BaseException) -> bool:
+    # An illegal access, say: CUDA answers every later call of the process with the same error.
+    lost = getattr(sys.modules.get("torch"), "AcceleratorError", ())
+    return isinstance(error, lost) and not is_out_of_memory(error)
+
+
+def _end(error: BaseException) -> None:
+    _log.critical("The card no longer answers this process, which ends to be started anew: %s", error)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _turns(environment: Mapping[str, str]) -> Turns | None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from triton_models import onnx_batch
+from triton_models import devices, onnx_batch
 from triton_models.devices import CPU
 from triton_models.errors import EngineUnavailable, OutOfMemory
 
@@ -35,8 +35,6 @@ _CARD_OPTIONS = {
     # Ten bits of mantissa would show in what shared passes and lone ones differ by.
     "use_tf32": 0,
 }
-# What onnxruntime says of too little memory; it has no class of its own for that.
-_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation")
 _TOO_LITTLE_MEMORY = "There is not enough memory for the network that finds the subject."
 # Pictures of a pass and the same alone may differ by so much of 0 to 1.
 _SAME = 1 / 255
@@ -140,6 +138,8 @@ def _opened(path: Path, content: bytes, threads: int, device: Device) -> tuple[o
     if device.kind == "cpu":
         return session, CPU
     if _CARD in session.get_providers():
+        # It would go on without the card for good after a failure of one pass, and say nothing.
+        session.disable_fallback()
         # The file's own precision, whatever others compute in.
         return session, replace(device, precision="fp32")
     _log.warning("%s computes on the processor: this onnxruntime cannot use the card", path.name)
@@ -166,6 +166,6 @@ def _memory_errors() -> Iterator[None]:
     except MemoryError as error:
         raise OutOfMemory(_TOO_LITTLE_MEMORY) from error
     except ERRORS as error:
-        if any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+        if devices.is_out_of_memory(error):
             raise OutOfMemory(_TOO_LITTLE_MEMORY) from error
         raise

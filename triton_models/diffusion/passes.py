@@ -6,8 +6,7 @@ The card is given up between two steps, so that a cut-out of 20 ms does not wait
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 import torch
 
+from triton_models import devices
 from triton_models.batching import Batcher
 from triton_models.errors import Cancelled, OutOfMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 # A run takes seconds: a fraction of one is well spent waiting for a request that is being decoded.
 _PATIENCE_SECONDS = 0.5
-# The kernel does not hand a lock over: who gives it up and asks again at once gets it before whoever slept for it.
-_COURTESY_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
@@ -107,19 +105,25 @@ class Passes:
     def _run_together(self, units: Sequence[Unit[Wish, Floats]]) -> list[Floats]:
         """Return what became of each wish: float32 (height, width, 3), sRGB, 0 to 1, or not finite."""
         terms: Terms = units[0].key  # type: ignore[assignment]
+        self.loaded.settle_in()
         precisely = self.loaded.precisely() if terms.careful else nullcontext()
         try:
-            with _Turns(self.loaded.device) as turns, precisely:
+            with _Turns(self.loaded.device) as turns, precisely, self._giving_back():
                 steps = _Steps(units, turns)
                 pixels = self.call(self.loaded.pipeline, [unit.work for unit in units], terms, steps.after)
                 return [np.ascontiguousarray(each) for each in pixels.float().cpu().permute(0, 2, 3, 1).numpy()]
-        except torch.OutOfMemoryError:
-            # Nothing but this: as long as its traceback lives, so does all that the run had on the card.
-            pass
+        except RuntimeError as error:
+            if not devices.is_out_of_memory(error):
+                raise
+        raise OutOfMemory(f"The card has no room for a picture of {terms.width} x {terms.height}.")
+
+    @contextmanager
+    def _giving_back(self) -> Iterator[None]:
+        try:
+            yield
         finally:
             # It does this itself, except where a run was broken off: the networks would stay on the card.
             self.loaded.pipeline.maybe_free_model_hooks()
-        raise OutOfMemory(f"The card has no room for a picture of {terms.width} x {terms.height}.")
 
 
 @dataclass(frozen=True)
@@ -151,14 +155,13 @@ class _Turns:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held.close()
+        self._held.__exit__(kind, error, trace)
 
     def give_way(self) -> None:
         if self._device.kind == "cpu":
             return
         torch.cuda.synchronize()
         self._held.close()
-        time.sleep(_COURTESY_SECONDS)
         self._held.enter_context(self._device.turn())
 
 

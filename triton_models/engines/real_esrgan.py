@@ -122,11 +122,8 @@ class Passes:
             with self._device.turn(), torch.inference_mode():
                 return self._made(units)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not devices.is_out_of_memory(error):
                 raise
-        # Out here, because inside the frames of the error still hold what is to be given back.
-        if self._device.kind == "cuda":
-            torch.cuda.empty_cache()
         height, width = units[0].work.pixels.shape[:2]
         raise OutOfMemory(f"{self._device.label} has no room for {len(units)} tiles of {width} x {height}.")
 
@@ -168,11 +165,6 @@ def _finished(answer: Tensor, piece: Piece) -> Made:
         high = functional.avg_pool2d(high, rrdbnet.SCALE // piece.scale)
     levels = (high * 255).round_().to(torch.uint8).permute(1, 2, 0)
     return Made(levels.cpu().numpy(), finite)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # The processor's allocator has no error of its own.
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @dataclass

@@ -245,6 +245,30 @@ class TestABatcher:
             assert batcher.close(10)
             assert running.result() == [2]
 
+    def test_goes_on_when_its_only_request_left_while_another_was_awaited(self, network: Network) -> None:
+        batcher = Batcher(network, largest=4, name="test", patience=10)
+        cancelled, pool = threading.Event(), ThreadPoolExecutor(1)
+        with batcher.announced():
+            leaving = pool.submit(batcher.run_one, "a", 1, watch(cancelled.is_set))
+            wait_until(lambda: batcher._reach() == 1)
+            cancelled.set()
+            with pytest.raises(Cancelled):
+                leaving.result(timeout=5)
+        time.sleep(0.1)
+
+        later = pool.submit(numbers, batcher, [3])
+        try:
+            assert later.result(timeout=5) == [6]
+        finally:
+            batcher.close()
+
+    def test_fails_the_units_of_a_network_that_forgets_one_and_goes_on(self) -> None:
+        batcher: Batcher[int, int] = Batcher(lambda units: [7] * (units[0].work - 1), largest=1, name="test")
+
+        with pytest.raises(ValueError, match="shorter"):
+            numbers(batcher, [1])
+        assert numbers(batcher, [2]) == [7]
+
     def test_cancels_what_waits_when_it_is_closed(self, network: Network) -> None:
         batcher = Batcher(network, largest=1, name="test")
         network.gate.clear()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +30,18 @@ from triton_models.devices import Turns
 with Turns(pathlib.Path(sys.argv[1])).take():
     print("mine", flush=True)
     sys.stdin.read()
+"""
+# Beside a torch of which there is only what matters here.
+_LOST_CARD = """
+import sys, types
+class AcceleratorError(RuntimeError): pass
+sys.modules["torch"] = types.SimpleNamespace(AcceleratorError=AcceleratorError)
+from triton_models import devices
+try:
+    with devices.CPU.turn():
+        raise AcceleratorError(sys.argv[1])
+except RuntimeError as error:
+    print(type(error).__name__)
 """
 
 
@@ -61,6 +75,24 @@ class TestChoose:
             devices.choose({name: value})
         with pytest.raises(EngineUnavailable, match=sentence):
             devices.refuse_wrong_settings({name: value})
+
+
+class TestTooLittleMemory:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "CUDA out of memory. Tried to allocate 20.00 MiB.",
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+            "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+            "[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory",
+            "Failed to allocate memory for requested buffer of size 4294967296",
+        ],
+    )
+    def test_is_known_by_the_words_of_each_library(self, words: str) -> None:
+        assert devices.is_out_of_memory(RuntimeError(words))
+
+    def test_is_not_seen_in_every_error(self) -> None:
+        assert not devices.is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 class TestWithoutADriver:
@@ -101,6 +133,51 @@ class TestATurn:
             raise ZeroDivisionError
 
         assert emptied == ["emptied", "emptied"]
+
+    def test_keeps_nothing_alive_that_a_failed_pass_had_on_the_card(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        class Numbers:
+            pass
+
+        alive: list[weakref.ref[Numbers]] = []
+        at_the_end: list[bool] = []
+        cuda = SimpleNamespace(empty_cache=lambda: at_the_end.append(alive[0]() is not None))
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+        monkeypatch.setattr(devices, "_card", lambda: "Tesla T4")
+
+        def a_pass() -> None:
+            numbers = Numbers()
+            alive.append(weakref.ref(numbers))
+            raise RuntimeError("CUDA out of memory.")
+
+        with pytest.raises(RuntimeError), devices.choose({"IMAGEN_GPU_LOCK": str(tmp_path / "lock")}).turn():
+            a_pass()
+
+        assert at_the_end == [False]
+
+    def test_ends_the_process_to_which_the_card_does_not_answer(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", _LOST_CARD, "CUDA error: an illegal memory access was encountered"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == -signal.SIGKILL
+        assert "The card no longer answers this process" in done.stderr
+
+    def test_outlives_a_card_without_room(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", _LOST_CARD, "CUDA error: out of memory"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert (done.returncode, done.stdout) == (0, "AcceleratorError\n")
 
     def test_is_not_waited_for_by_who_has_a_card_of_its_own(self, emptied: list[str]) -> None:
         device = devices.choose({"IMAGEN_GPU_LOCK": "off"})

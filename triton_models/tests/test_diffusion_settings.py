@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -72,13 +73,25 @@ class TestAFolderOfTheHub:
         with pytest.raises(EngineUnavailable, match=f"cannot be loaded from {folder}: .*scheduler"):
             comic_ghibli.load(tmp_path, threads=1)
 
+    @pytest.mark.parametrize("stranger", ["unet/diffusion_pytorch_model.fp16.safetensors", "unet/adapter_config.json"])
+    def test_with_a_file_that_is_in_no_lock_is_refused(
+        self, tiny_volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: str
+    ) -> None:
+        folder = shutil.copytree(tiny_volume / "ghibli-diffusion", tmp_path / "ghibli-diffusion")
+        (tmp_path / "lock").write_text(lock_entry("ghibli-diffusion", folder), "utf-8")
+        monkeypatch.setenv("IMAGEN_WEIGHTS_LOCK", str(tmp_path / "lock"))
+        (folder / stranger).write_bytes(b"{}")
+
+        with pytest.raises(EngineUnavailable, match=f"{stranger} is not among the files that lock names"):
+            comic_ghibli.load(tmp_path, threads=1)
+
 
 class Pipeline(SimpleNamespace):
     """Remembers what is done to it; its networks are a convolution each."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Any]] = []
-        super().__init__(unet=torch.nn.Conv2d(4, 8, 3), vae=torch.nn.Conv2d(4, 8, 3))
+        super().__init__(unet=torch.nn.Conv2d(4, 8, 3), vae=torch.nn.Conv2d(4, 8, 3), vae_scale_factor=8)
         self.vae.enable_slicing = lambda: self.told.append(("slices", None))
         self.vae.enable_tiling = lambda: self.told.append(("tiles", None))
         self.unet.compile = lambda **_: self.told.append(("compiled", None))
@@ -125,6 +138,7 @@ class TestACard:
         pipeline = self.placed(monkeypatch, T4, offload, {})
 
         assert pipeline.told == [("slices", None), (offload, "cuda:0"), ("tiles", None)]
+        assert (pipeline.vae.tile_sample_min_size, pipeline.vae.tile_latent_min_size) == (512, 64)
 
     def test_decodes_in_fp32_where_fp16_overflows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pipeline = self.placed(monkeypatch, T4, "none", {})
@@ -135,11 +149,32 @@ class TestACard:
         assert pipeline.vae.weight.dtype == torch.float32
 
     def test_runs_compiled_networks_when_that_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
         pipeline = self.placed(monkeypatch, H100, "none", {"IMAGEN_COMPILE": "1"})
 
         assert pipeline.told[-1] == ("compiled", None)
-        assert torch._dynamo.config.recompile_limit > 100
+
+    def test_runs_none_compiled_that_is_offloaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pipeline = self.placed(monkeypatch, T4, "model", {"IMAGEN_COMPILE": "1"})
+
+        assert ("compiled", None) not in pipeline.told
+
+    def test_compiles_every_shape_in_the_thread_that_runs_them(self) -> None:
+        loaded = Loaded(Pipeline(), Device("cuda", "fp16", "a card"), "", is_compiled=True)
+
+        def limit() -> int:
+            loaded.settle_in()
+            return int(torch._dynamo.config.recompile_limit)
+
+        with ThreadPoolExecutor(1) as another:
+            assert another.submit(limit).result() > 100
+
+    @pytest.mark.parametrize("offload", ["model", "sequential"])
+    def test_with_networks_in_main_memory_does_not_double_them(self, offload: str) -> None:
+        pipeline = Pipeline()
+        pipeline.unet.half()
+
+        with Loaded(pipeline, Device("cuda", "fp16", "a card"), "", offload).precisely():
+            assert pipeline.unet.weight.dtype == torch.float16
 
     def test_goes_to_whoever_waits_for_it_after_every_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
         turns: list[str] = []
