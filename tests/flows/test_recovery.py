@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.running_site import RunningSite
     from triton_models.local_triton import LocalTriton
 
-pytestmark = [pytest.mark.triton, pytest.mark.processes, pytest.mark.xdist_group("triton"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.triton, pytest.mark.processes, pytest.mark.xdist_group("recovery"), pytest.mark.timeout(240)]
 
 
 def photo(side: int = 96) -> bytes:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 START_SECONDS = 240
 pytestmark = [
     pytest.mark.triton,
-    pytest.mark.xdist_group("triton"),
+    # Of their own: they start servers of their own, and need not wait for those who share one.
+    pytest.mark.xdist_group("engines"),
     pytest.mark.timeout(START_SECONDS + 120),
 ]
 
@@ -80,6 +81,8 @@ def server_of(volume: Path, log: Path, *models: str, **environment: str) -> Loca
     told |= {"IMAGEN_ENGINE_CONCURRENCY": str(AT_ONCE), "IMAGEN_UPSCALE_BATCH": str(AT_ONCE)}
     # Tiny networks at a thousand pixels would still take seconds.
     told |= {"IMAGEN_DIFFUSION_SIDE": "64"}
+    # And a tiny x4plus makes more than two megapixels in time.
+    told |= {"IMAGEN_UPSCALE_CPU_MEGAPIXELS": "50"}
     models = models or tuple({main.model for main in MAIN})
     return LocalTriton(python=PYTHON, log=log, models=sorted(models), environment=told | environment)
 
