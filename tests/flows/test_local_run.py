@@ -165,6 +165,7 @@ class TestALocalRun:
 
         wait_until(another, seconds=20, what="the start of another worker")
 
+    @pytest.mark.long
     def test_finishes_a_job_whose_model_was_killed_in_the_midst_of_it(self, local_run: LocalRun) -> None:
         local_run.wait_until_ready()
         site = local_run.site()
