@@ -244,7 +244,8 @@ class Batcher(Generic[_Work, _Made]):
             _fail(units[0], error)
             return
         if isinstance(error, OutOfMemory):
-            half = max(1, len(units) // 2)
+            # The larger half: three that do not fit say nothing of two.
+            half = -(-len(units) // 2)
             self.largest = min(self.largest, half)
             for start in range(0, len(units), half):
                 self._run_batch(units[start : start + half])

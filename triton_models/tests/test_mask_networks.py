@@ -58,6 +58,7 @@ class TestAMaskNetwork:
 
         assert (tiny.device.kind, tiny.device.precision, tiny.device.label) == ("cuda", "fp32", "Tesla T4")
         assert tiny.session.get_providers() == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        assert not tiny.session.falls_back
 
     def test_that_is_no_onnx_file_is_refused_by_its_name(self, tmp_path: Path) -> None:
         with pytest.raises(EngineUnavailable, match=r"tiny\.onnx cannot be loaded"):
@@ -114,8 +115,13 @@ class SessionThatFails:
 class SessionOfACard(SessionThatFails):
     """Takes what a session takes, and has the providers it was asked for."""
 
+    falls_back = True
+
     def __init__(self, _content: bytes, _options: object, providers: list[Any]) -> None:
         self.providers = [name if isinstance(name, str) else name[0] for name in providers]
 
     def get_providers(self) -> list[str]:
         return self.providers
+
+    def disable_fallback(self) -> None:
+        self.falls_back = False

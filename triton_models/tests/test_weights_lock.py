@@ -55,7 +55,9 @@ class TestTheLock:
         assert isinstance(lock["stable-diffusion-2-1"].source, Repository)
 
     def test_says_where_every_licence_can_be_read(self) -> None:
-        assert all(entry.licence and entry.licence_url.startswith("https://") for entry in weights.read_lock().values())
+        assert all(
+            entry.licence and entry.licence_url.startswith("https://") for entry in weights.read_lock(LOCK).values()
+        )
 
     def test_asks_for_a_yes_to_the_licence_that_forbids_business(self) -> None:
         assert {name for name, entry in weights.read_lock().items() if entry.acceptance} == {"rmbg-1.4"}
