@@ -85,9 +85,13 @@ class LocalRun:
         return pid
 
     def kill(self) -> None:
-        for pid in self.alive():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Again and again: a manager may have started another one between the look and its own end.
+        while found := self.alive():
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.2)
         self.process.wait(10)
 
     def everything_is_gone(self, *, seconds: float) -> None:
