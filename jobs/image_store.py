@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import quote
@@ -59,12 +60,12 @@ class ImageStore(Protocol):
         """
 
 
-class FolderStorage(Storage):
+class FolderStorage(Storage, ABC):
     """One of Django's storages that raises OSErrors alone, as a file system does, and can do two things more."""
 
+    @abstractmethod
     def delete_folder(self, folder: str) -> None:
         """Delete every object below a path; it is no error that there is none."""
-        raise NotImplementedError
 
     def address_of(self, link: links.Link) -> str | None:  # noqa: ARG002
         """Return where a link leads to, None where this site serves the object itself."""

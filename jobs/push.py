@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ class _Pushed(APIView):
     throttle_classes = []
 
 
-class _PushedMessages(_Pushed):
+class _PushedMessages(_Pushed, ABC):
     kind: str
     job_id_of: staticmethod[[bytes], UUID | None]
 
@@ -94,9 +95,9 @@ class _PushedMessages(_Pushed):
             log.info("push_taken", kind=self.kind, outcome=outcome.value)
             return outcome
 
+    @abstractmethod
     def deal_with(self, job: Job) -> Outcome:
         """Act on a job that is not settled yet. What it raises is answered, and the message comes again."""
-        raise NotImplementedError
 
 
 class JobEventsPush(_PushedMessages):

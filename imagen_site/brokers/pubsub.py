@@ -239,6 +239,7 @@ class Channel(GuardedChannel, gcpubsub.Channel):
         # Only Cloud Monitoring knows, minutes later and with a grant of its own; kombu asks at every declaration.
         return -1
 
+    # kombu's own would do both with a click in a Celery tool; the worker's account has no right to either in the cloud.
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         raise NotImplementedError(f"The subscription {queue}-sub belongs to Terraform.")
 
