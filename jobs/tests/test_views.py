@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 import billing.services
 from jobs.models import Job
-from jobs.tests.conftest import World, png
+from jobs.tests.conftest import MADE, World, png
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -193,13 +193,7 @@ class TestAJobsPage:
 
         assert "holiday-upscale.png" in page
         assert "http-equiv" not in page
-        for row in (
-            "<dt>Engine</dt><dd>fake 1</dd>",
-            "<dt>Device</dt><dd>Tesla T4, fp16; its passes were shared by 3 requests</dd>",
-            "<dt>Settings used</dt><dd>seed 7, steps 30</dd>",
-            "<dt>Checks</dt><dd>colour shift 0.4</dd>",
-            "<dt>Seconds in the model</dt><dd>decode 0.05, infer 2.1, encode 0.02</dd>",
-        ):
+        for row in MADE:
             assert row in page
 
     def test_of_an_older_one_says_what_its_engine_warned_of(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
@@ -10,6 +11,7 @@ from skimage import data
 
 from triton_models import weights
 from triton_models.engines import OPERATIONS
+from triton_models.images import Picture
 from triton_models.pipeline import Pipeline
 
 # The first text drawn in a fresh checkout builds a table of Unicode, which takes seconds and says nothing of the test.
@@ -20,6 +22,8 @@ settings.load_profile("project")
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from triton_models.diffusion.restyling import Restyler
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +87,32 @@ def astronaut(photographs: dict[str, Image.Image]) -> Image.Image:
 @pytest.fixture(scope="session")
 def small_photo(astronaut: Image.Image) -> Image.Image:
     return astronaut.resize((96, 64), Image.Resampling.BOX)
+
+
+@pytest.fixture(scope="module")
+def restylers(tiny_volume: Path) -> Iterator[dict[str, Restyler]]:
+    """The engines that restyle a photograph, by name, on tiny networks."""
+    from triton_models.tests import restyling
+
+    with restyling.loaded(tiny_volume) as engines:
+        yield engines
+
+
+@pytest.fixture(params=["sdxl-refiner", "ghibli-diffusion", "stable-diffusion-2-1"])
+def restyler(request: pytest.FixtureRequest, restylers: dict[str, Restyler]) -> Restyler:
+    from triton_models.tests import restyling
+
+    return restyling.rigged(restylers[request.param])
+
+
+@pytest.fixture
+def comic(restylers: dict[str, Restyler]) -> Restyler:
+    from triton_models.tests import restyling
+
+    return restyling.rigged(restylers["ghibli-diffusion"])
+
+
+@pytest.fixture(scope="session")
+def photo(astronaut: Image.Image) -> Picture:
+    """A photograph that no working size fits."""
+    return Picture(np.asarray(astronaut.resize((150, 110))))

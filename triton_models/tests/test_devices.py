@@ -45,6 +45,11 @@ except RuntimeError as error:
 """
 
 
+def a_pass_that_fails(words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _LOST_CARD, words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 class TestChoose:
     def test_takes_the_processor_in_fp32_when_asked_for_it(self) -> None:
         assert devices.choose({"IMAGEN_DEVICE": "cpu"}) == devices.CPU
@@ -157,25 +162,13 @@ class TestATurn:
         assert at_the_end == [False]
 
     def test_ends_the_process_to_which_the_card_does_not_answer(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-c", _LOST_CARD, "CUDA error: an illegal memory access was encountered"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = a_pass_that_fails("CUDA error: an illegal memory access was encountered")
 
         assert done.returncode == -signal.SIGKILL
         assert "The card no longer answers this process" in done.stderr
 
     def test_outlives_a_card_without_room(self) -> None:
-        done = subprocess.run(
-            [sys.executable, "-c", _LOST_CARD, "CUDA error: out of memory"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = a_pass_that_fails("CUDA error: out of memory")
 
         assert (done.returncode, done.stdout) == (0, "AcceleratorError\n")
 

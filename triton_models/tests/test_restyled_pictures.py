@@ -11,40 +11,16 @@ from triton_models.engines import OPERATIONS
 from triton_models.images import Picture
 from triton_models.pipeline import Pipeline
 from triton_models.tests.pictures import encoded, pixels, run
-from triton_models.tests.restyling import MODULES, OPERATION, Calls, asked, loaded, rigged, the_same, watch
+from triton_models.tests.restyling import OPERATION, Calls, asked, rigged, the_same, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from triton_models.diffusion.restyling import Restyler
 
 
-@pytest.fixture(scope="module")
-def engines(tiny_volume: Path) -> Iterator[dict[str, Restyler]]:
-    with loaded(tiny_volume) as engines:
-        yield engines
-
-
-@pytest.fixture(params=MODULES)
-def engine(request: pytest.FixtureRequest, engines: dict[str, Restyler]) -> Restyler:
-    return rigged(engines[request.param])
-
-
-@pytest.fixture
-def comic(engines: dict[str, Restyler]) -> Restyler:
-    return rigged(engines["ghibli-diffusion"])
-
-
-@pytest.fixture(scope="module")
-def photo(astronaut: Image.Image) -> Picture:
-    return Picture(np.asarray(astronaut.resize((150, 110))))
-
-
 class TestColors:
-    def test_are_the_photographs_own_when_it_is_enhanced(self, engines: dict[str, Restyler], photo: Picture) -> None:
+    def test_are_the_photographs_own_when_it_is_enhanced(self, restylers: dict[str, Restyler], photo: Picture) -> None:
         tint = torch.tensor([0.1, 0.0, -0.1])[None, :, None, None]
-        engine = rigged(engines["sdxl-refiner"], Calls(lambda *arguments: the_same(*arguments) * 0.8 + 0.1 + tint))
+        engine = rigged(restylers["sdxl-refiner"], Calls(lambda *arguments: the_same(*arguments) * 0.8 + 0.1 + tint))
 
         made = engine.run(photo, asked(strength=0.5), watch())
 
@@ -53,10 +29,10 @@ class TestColors:
         assert made.checks["color_shift_before"] > 10
         assert made.checks["color_shift_mean"] < 2
 
-    def test_are_the_models_in_a_style_and_only_measured(self, engines: dict[str, Restyler], photo: Picture) -> None:
+    def test_are_the_models_in_a_style_and_only_measured(self, restylers: dict[str, Restyler], photo: Picture) -> None:
         tint = torch.tensor([0.0, 0.0, -0.2])[None, :, None, None]
         engine = rigged(
-            engines["stable-diffusion-2-1"], Calls(lambda *arguments: the_same(*arguments) * 0.8 + 0.2 + tint)
+            restylers["stable-diffusion-2-1"], Calls(lambda *arguments: the_same(*arguments) * 0.8 + 0.2 + tint)
         )
 
         made = engine.run(photo, asked(), watch())
@@ -67,14 +43,14 @@ class TestColors:
 
 class TestOddPictures:
     @pytest.fixture
-    def pipeline(self, engine: Restyler) -> Pipeline:
-        return Pipeline(OPERATIONS[OPERATION[engine.name]], {engine.name: engine})
+    def pipeline(self, restyler: Restyler) -> Pipeline:
+        return Pipeline(OPERATIONS[OPERATION[restyler.name]], {restyler.name: restyler})
 
     @pytest.mark.parametrize("size", [(32, 32), (20_000, 32), (32, 700)])
     def test_of_any_shape_come_back_in_it(
-        self, engine: Restyler, astronaut: Image.Image, size: tuple[int, int]
+        self, restyler: Restyler, astronaut: Image.Image, size: tuple[int, int]
     ) -> None:
-        made = engine.run(Picture(np.asarray(astronaut.resize(size))), asked(steps=2), watch())
+        made = restyler.run(Picture(np.asarray(astronaut.resize(size))), asked(steps=2), watch())
 
         assert (made.picture.width, made.picture.height) == size
         assert any("squeezed" in warning for warning in made.warnings) == (max(size) > 4 * min(size))
@@ -92,20 +68,20 @@ class TestOddPictures:
         assert np.array_equal(first.alpha, alpha)
         assert np.array_equal(first.rgb[alpha > 0], second.rgb[alpha > 0])
 
-    def test_that_show_nothing_are_left_as_they_are(self, engines: dict[str, Restyler], photo: Picture) -> None:
+    def test_that_show_nothing_are_left_as_they_are(self, restylers: dict[str, Restyler], photo: Picture) -> None:
         calls = Calls()
         hidden = Picture(photo.rgb, np.zeros(photo.rgb.shape[:2], np.uint8))
 
-        made = rigged(engines["ghibli-diffusion"], calls).run(hidden, asked(), watch())
+        made = rigged(restylers["ghibli-diffusion"], calls).run(hidden, asked(), watch())
 
         assert (made.picture is hidden, len(made.warnings), calls.made) == (True, 1, [])
 
-    def test_without_color_stay_so_unless_they_are_aged(self, engine: Restyler, photo: Picture) -> None:
+    def test_without_color_stay_so_unless_they_are_aged(self, restyler: Restyler, photo: Picture) -> None:
         gray = np.repeat(photo.rgb[..., :1], 3, axis=2)
 
-        made = engine.run(Picture(gray, gray=True), asked(), watch()).picture
+        made = restyler.run(Picture(gray, gray=True), asked(), watch()).picture
 
-        assert made.gray == (np.ptp(made.rgb, axis=2).max() == 0) == (engine.name != "stable-diffusion-2-1")
+        assert made.gray == (np.ptp(made.rgb, axis=2).max() == 0) == (restyler.name != "stable-diffusion-2-1")
 
     def test_of_sixteen_bits_are_read_and_made_anew(self, comic: Restyler, astronaut: Image.Image) -> None:
         deep = Image.fromarray(np.asarray(astronaut.convert("L").resize((64, 48))).astype(np.uint16) * 257)

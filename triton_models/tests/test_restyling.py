@@ -21,11 +21,9 @@ from triton_models.parameters import Parameters
 from triton_models.progress import Watch
 from triton_models.tests.pictures import opened
 from triton_models.tests.restyling import (
-    MODULES,
     Calls,
     apart,
     asked,
-    loaded,
     rigged,
     the_same,
     together,
@@ -39,36 +37,15 @@ if TYPE_CHECKING:
     from triton_models.diffusion.restyling import Restyler
 
 
-@pytest.fixture(scope="module")
-def engines(tiny_volume: Path) -> Iterator[dict[str, Restyler]]:
-    with loaded(tiny_volume) as engines:
-        yield engines
-
-
-@pytest.fixture(params=MODULES)
-def engine(request: pytest.FixtureRequest, engines: dict[str, Restyler]) -> Restyler:
-    return rigged(engines[request.param])
-
-
-@pytest.fixture
-def comic(engines: dict[str, Restyler]) -> Restyler:
-    return rigged(engines["ghibli-diffusion"])
-
-
-@pytest.fixture(scope="module")
-def photo(astronaut: Image.Image) -> Picture:
-    return Picture(np.asarray(astronaut.resize((150, 110))))
-
-
 class TestALoadedEngine:
-    def test_makes_a_picture_of_the_same_size_and_says_what_it_chose(self, engine: Restyler, photo: Picture) -> None:
-        made = engine.run(photo, Parameters(strength=0.1), watch())
+    def test_makes_a_picture_of_the_same_size_and_says_what_it_chose(self, restyler: Restyler, photo: Picture) -> None:
+        made = restyler.run(photo, Parameters(strength=0.1), watch())
 
         assert (made.picture.width, made.picture.height) == (photo.width, photo.height)
         assert apart(made.picture, photo) > 10
         assert (made.chosen["steps"], made.device.precision, made.batch_size) == (30, "fp32", 1)
         assert isinstance(made.chosen["seed"], int)
-        assert len(engine.weights_sha256) == 64
+        assert len(restyler.weights_sha256) == 64
 
     def test_draws_another_seed_each_time_and_repeats_the_one_that_is_asked_for(
         self, comic: Restyler, photo: Picture
@@ -80,18 +57,18 @@ class TestALoadedEngine:
         assert apart(first.picture, second.picture) > 0
         assert apart(first.picture, again.picture) == 0
 
-    def test_is_told_of_its_style_in_front_of_the_wish(self, engines: dict[str, Restyler], photo: Picture) -> None:
+    def test_is_told_of_its_style_in_front_of_the_wish(self, restylers: dict[str, Restyler], photo: Picture) -> None:
         calls = Calls(the_same)
 
-        rigged(engines["ghibli-diffusion"], calls).run(photo, asked(prompt="a cat"), watch())
-        rigged(engines["sdxl-refiner"], calls).run(photo, asked(prompt="a cat", negative_prompt="dog"), watch())
+        rigged(restylers["ghibli-diffusion"], calls).run(photo, asked(prompt="a cat"), watch())
+        rigged(restylers["sdxl-refiner"], calls).run(photo, asked(prompt="a cat", negative_prompt="dog"), watch())
 
         (_, [comic]), (_, [plain]) = calls.made
         assert comic.prompt == "ghibli style, a cat"
         assert (plain.prompt, plain.negative_prompt) == ("a cat", "dog")
 
-    def test_reads_the_beginning_of_a_long_prompt_and_says_so(self, engine: Restyler, photo: Picture) -> None:
-        made = engine.run(photo, asked(prompt="very " * 100, steps=2), watch())
+    def test_reads_the_beginning_of_a_long_prompt_and_says_so(self, restyler: Restyler, photo: Picture) -> None:
+        made = restyler.run(photo, asked(prompt="very " * 100, steps=2), watch())
 
         assert len(made.warnings) == 1
         assert "75 tokens of the prompt" in made.warnings[0]
@@ -114,9 +91,9 @@ class TestALoadedEngine:
         assert set(counted) == {1}
 
     def test_finds_a_step_for_every_strength_it_may_choose_the_steps_for(
-        self, engines: dict[str, Restyler], photo: Picture
+        self, restylers: dict[str, Restyler], photo: Picture
     ) -> None:
-        engine = engines["ghibli-diffusion"]
+        engine = restylers["ghibli-diffusion"]
 
         for parts in range(1, 151):
             settings = engine._settings(photo, Parameters(strength=1 / parts))
@@ -131,16 +108,16 @@ class TestALoadedEngine:
         )
 
     def test_takes_more_steps_for_a_faint_strength_when_none_were_asked_for(
-        self, engines: dict[str, Restyler], photo: Picture
+        self, restylers: dict[str, Restyler], photo: Picture
     ) -> None:
-        engine = rigged(engines["ghibli-diffusion"], Calls(the_same))
+        engine = rigged(restylers["ghibli-diffusion"], Calls(the_same))
 
         assert engine.run(photo, asked(strength=0.01, steps=None), watch()).chosen["steps"] == 100
         with pytest.raises(InvalidParameter, match="strength of at least"):
             engine.run(photo, asked(strength=0.001, steps=None), watch())
 
-    def test_works_at_full_strength(self, engine: Restyler, photo: Picture) -> None:
-        assert apart(engine.run(photo, asked(strength=1.0, steps=2), watch()).picture, photo) > 10
+    def test_works_at_full_strength(self, restyler: Restyler, photo: Picture) -> None:
+        assert apart(restyler.run(photo, asked(strength=1.0, steps=2), watch()).picture, photo) > 10
 
     def test_does_not_start_with_a_file_that_was_changed(self, tiny_volume: Path, tmp_path: Path) -> None:
         for path in (tiny_volume / "ghibli-diffusion").rglob("*"):
@@ -158,12 +135,12 @@ class TestALoadedEngine:
 
 
 class TestRequestsThatShareARun:
-    def test_get_what_they_would_have_got_alone(self, engine: Restyler, photo: Picture) -> None:
+    def test_get_what_they_would_have_got_alone(self, restyler: Restyler, photo: Picture) -> None:
         other = Picture(photo.rgb[::-1].copy())
         requests = [(photo, asked(prompt="a cat", seed=1)), (other, asked(negative_prompt="a dog", seed=2))]
 
-        alone = [engine.run(picture, parameters, watch()) for picture, parameters in requests]
-        shared = together(engine, requests)
+        alone = [restyler.run(picture, parameters, watch()) for picture, parameters in requests]
+        shared = together(restyler, requests)
 
         assert [each.batch_size for each in shared] == [2, 2]
         for one, both in zip(alone, shared, strict=True):
@@ -174,10 +151,10 @@ class TestRequestsThatShareARun:
         "difference", [{"steps": 5}, {"strength": 0.9}, {"guidance_scale": 3.0}, {"size": (40, 160)}]
     )
     def test_are_of_one_size_strength_guidance_and_number_of_steps(
-        self, engines: dict[str, Restyler], photo: Picture, difference: dict[str, Any]
+        self, restylers: dict[str, Restyler], photo: Picture, difference: dict[str, Any]
     ) -> None:
         calls = Calls(the_same)
-        engine = rigged(engines["ghibli-diffusion"], calls, side=128)
+        engine = rigged(restylers["ghibli-diffusion"], calls, side=128)
         size = difference.pop("size", None)
         other = Picture(np.asarray(Image.fromarray(photo.rgb).resize(size))) if size else photo
 
@@ -186,9 +163,9 @@ class TestRequestsThatShareARun:
 
         assert [len(wishes) for _, wishes in calls.made] == [1, 1, 2]
 
-    def test_are_none_when_they_must_be_reproducible(self, engines: dict[str, Restyler], photo: Picture) -> None:
+    def test_are_none_when_they_must_be_reproducible(self, restylers: dict[str, Restyler], photo: Picture) -> None:
         calls = Calls()
-        engine = rigged(engines["ghibli-diffusion"], calls)
+        engine = rigged(restylers["ghibli-diffusion"], calls)
         same = asked(reproducible=True, seed=None)
 
         first, second = together(engine, [(photo, same), (photo, same)])
@@ -212,12 +189,12 @@ def unit_of(photo: Picture, told: list[float], shown: list[bytes], engine: Resty
 
 
 class TestARunInProgress:
-    def test_tells_of_each_step_with_a_small_picture(self, engine: Restyler, photo: Picture) -> None:
+    def test_tells_of_each_step_with_a_small_picture(self, restyler: Restyler, photo: Picture) -> None:
         told, shown = [], []
         calls: list[int] = []
-        hook = engine.passes.loaded.pipeline.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+        hook = restyler.passes.loaded.pipeline.unet.register_forward_pre_hook(lambda *_: calls.append(1))
 
-        engine.passes._run_together([unit_of(photo, told, shown, engine)])
+        restyler.passes._run_together([unit_of(photo, told, shown, restyler)])
 
         hook.remove()
         assert told == [pytest.approx((step + 1) / len(calls)) for step in range(len(calls))]
@@ -274,9 +251,9 @@ class TestARunInProgress:
 
 class TestAModelThatFails:
     @pytest.fixture
-    def half(self, engines: dict[str, Restyler]) -> Iterator[Restyler]:
+    def half(self, restylers: dict[str, Restyler]) -> Iterator[Restyler]:
         """The comic engine in fp16, as on a card."""
-        engine = engines["ghibli-diffusion"]
+        engine = restylers["ghibli-diffusion"]
         whole = engine.passes.loaded
         whole.pipeline.to(torch.float16)
         in_half = Loaded(whole.pipeline, Device("cpu", "fp16", "CPU"), whole.weights_sha256)
