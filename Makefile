@@ -3,6 +3,7 @@
 #   make run PROFILE=emulators   the same by the cloud's path: emulators, webhooks, a worker for each operation
 #   make models  add the main engines: their libraries, and those of their weights that need no yes to a licence (3 GB)
 #   make test    run every test (sets up torch as well: 1.7 GB in all, more with CUDA)
+#   make manifests   check what Kubernetes is told; make plan: what Terraform is; make images: build and run the images
 #   make test-long   and the whole of what that takes samples of
 #   make chaos   kill the cloud's services under three hundred jobs
 
@@ -28,7 +29,7 @@ PROFILE ?= local
 CLOUD_PORT ?= 8085
 RUN_PARTS := $(if $(filter emulators,$(PROFILE)),dev,site) $(if $(TRITON_URL),,models-light model-server)
 
-.PHONY: help run test test-long test-fast lint types bench chaos lock models clean
+.PHONY: help run test test-long test-fast lint types manifests plan images bench chaos lock models clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -66,6 +67,22 @@ types:
 	$(VENV)/mypy
 	$(VENV)/mypy --config-file triton_models/mypy.ini --python-executable $(MODELS)/python
 
+# What is deployed, held against the schemas of what it is deployed to. No cloud and no account is asked.
+DEPLOYMENT_TEST = $(VENV)/python -m pytest -q -p tests.no_skips -m deployment
+
+manifests:
+	@$(SET_UP) dev deployment deployment-programs
+	$(DEPLOYMENT_TEST) tests/manifests
+
+plan:
+	@$(SET_UP) dev deployment deployment-programs
+	$(DEPLOYMENT_TEST) tests/terraform
+
+# Builds the site's images and runs them against the emulators; needs root.
+images:
+	@$(SET_UP) dev models-light model-server deployment deployment-programs test-programs
+	$(DEPLOYMENT_TEST) tests/images
+
 # Kills the cloud's services under three hundred jobs; CHAOS_SEED=number repeats what chance decided.
 chaos:
 	@$(SET_UP) dev models-dev model-server test-programs
@@ -86,6 +103,7 @@ lock:
 	$(UV_COMPILE) pyproject.toml --extra dev -c requirements/site.lock -o requirements/dev.lock
 	for level in light dev full; do \
 	  $(UV_COMPILE) --group models-$$level $(WITHOUT_TORCH) -o requirements/models-$$level.lock || exit 1; done
+	$(UV_COMPILE) --group deployment -o requirements/deployment.lock
 	$(UV_COMPILE) --group models-main -c requirements/models-full.lock $(WITHOUT_TORCH) -o requirements/models-main.lock
 
 # Says what it leaves out: what nobody has pinned yet, and what asks for a yes to its licence.
@@ -95,5 +113,5 @@ models:
 
 # The data in var/ stays: it is the user's.
 clean:
-	rm -rf .venv .venv-models .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-models .venv-deployment .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

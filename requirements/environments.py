@@ -1,5 +1,5 @@
 """
-Builds the two environments from the locks beside this file, and fetches what the model server needs.
+Builds the environments from the locks beside this file, and fetches what the model server needs.
 
 `python3 -m requirements.environments site models-light model-server` makes ready for `make run`. What is whole stays
 as it is; what is outdated, moved or half-finished is built anew.
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_SERVER = "model-server"
 TEST_PROGRAMS = "test-programs"
+DEPLOYMENT_PROGRAMS = "deployment-programs"
 # Written last: an environment without it was interrupted.
 STAMP = "whole.json"
 
@@ -76,8 +77,8 @@ class Environment:
         return hashlib.sha256(content).hexdigest()
 
 
-def environments(root: Path = ROOT) -> tuple[Environment, Environment]:
-    """Return the site's environment and the model server's."""
+def environments(root: Path = ROOT) -> tuple[Environment, Environment, Environment]:
+    """Return the site's environment, the model server's, and that of the tools which check the deployment."""
     site = (
         Level("site", ("site.lock",), "the site, half a minute"),
         Level("dev", ("dev.lock",), "the site with tools and tests, a minute"),
@@ -87,7 +88,13 @@ def environments(root: Path = ROOT) -> tuple[Environment, Environment]:
         Level("models-dev", ("models-dev.lock",), "the model server with its tests, half a minute"),
         Level("models-full", ("models-full.lock",), "the full models, 1.7 GB or more, some minutes", ("torch.txt",)),
     )
-    return Environment(root, ".venv", site), Environment(root, ".venv-models", models)
+    # By themselves: some of them want libraries that the site cannot have (an older protobuf).
+    deployment = (Level("deployment", ("deployment.lock",), "what checks manifests and Terraform, two minutes"),)
+    return (
+        Environment(root, ".venv", site),
+        Environment(root, ".venv-models", models),
+        Environment(root, ".venv-deployment", deployment),
+    )
 
 
 def installed_level(environment: Environment, *, python: str | None) -> str | None:
@@ -199,13 +206,13 @@ def _alone(root: Path) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m requirements.environments", description=__doc__)
-    site, models = environments()
-    known = [level.name for each in (site, models) for level in each.levels] + [MODEL_SERVER, TEST_PROGRAMS]
+    known = [level.name for each in environments() for level in each.levels]
+    known += [MODEL_SERVER, TEST_PROGRAMS, DEPLOYMENT_PROGRAMS]
     parser.add_argument("parts", nargs="+", choices=known, metavar="PART", help=", ".join(known))
     parser.add_argument("--python", default=None, help="the interpreter to build with (default: one of the PATH)")
     asked = parser.parse_args(arguments)
     try:
-        set_up(asked.parts, (site, models), python=asked.python)
+        set_up(asked.parts, python=asked.python)
     except SetUpError as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
@@ -215,9 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def set_up(parts: Sequence[str], both: tuple[Environment, Environment], *, python: str | None) -> None:
-    """Make the named parts ready, the two environments side by side. Raises SetUpError, the first of several."""
-    site, models = both
+def set_up(parts: Sequence[str], *, python: str | None) -> None:
+    """Make the named parts ready, the environments side by side. Raises SetUpError, the first of several."""
+    site, models, deployment = environments()
     for_triton = MODEL_SERVER in parts
     if for_triton:
         machine.check_for_triton()
@@ -230,11 +237,12 @@ def set_up(parts: Sequence[str], both: tuple[Environment, Environment], *, pytho
             fetch_model_server(models)
 
     began = time.monotonic()
-    with _alone(site.root), ThreadPoolExecutor(2) as pool:
-        for lane in [pool.submit(build, environment) for environment in both]:
+    with _alone(site.root), ThreadPoolExecutor(3) as pool:
+        for lane in [pool.submit(build, environment) for environment in (site, models, deployment)]:
             lane.result()
-    if TEST_PROGRAMS in parts:
-        test_programs.install(site.root / ".cache/set-up-test-programs.log")
+    for part, programs in ((TEST_PROGRAMS, test_programs.PROGRAMS), (DEPLOYMENT_PROGRAMS, test_programs.DEPLOYMENT)):
+        if part in parts:
+            test_programs.install(programs, site.root / f".cache/set-up-{part}.log")
     if time.monotonic() - began > 5:
         say("set-up", f"done in {time.monotonic() - began:.0f} s")
 

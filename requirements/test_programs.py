@@ -11,9 +11,13 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from requirements.machine import SetUpError
 from requirements.steps import run_step, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,23 @@ PROGRAMS = (
     ),
 )
 
+# What checks the deployment. kubectl and terraform come from the apt repositories of their makers.
+DEPLOYMENT = (
+    TestProgram("kubectl", ("kubectl",), used_for="checks of the manifests"),
+    TestProgram("terraform", ("terraform",), used_for="checks of Terraform"),
+    TestProgram("prometheus", ("promtool",), used_for="checks of the alerts"),
+    TestProgram("buildah", ("buildah",), used_for="tests of the images"),
+    TestProgram("crun", ("crun",), used_for="tests of the images"),
+    TestProgram("debootstrap", ("debootstrap",), used_for="tests of the images"),
+)
 
-def install(log: Path) -> None:
+
+def install(programs: Sequence[TestProgram], log: Path) -> None:
     """Install what is missing by apt-get where we may; say what will be skipped otherwise."""
-    missing = [program for program in PROGRAMS if not program.there]
+    missing = [program for program in programs if not program.there]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         _apt_get([program.package for program in missing], log)
-    for program in PROGRAMS:
+    for program in programs:
         if not program.there:
             say(
                 "tests",

@@ -28,7 +28,7 @@ class TestInstalling:
     ) -> None:
         monkeypatch.setattr(test_programs, "_is_known", lambda package: not package.startswith("google-"))
 
-        install(tmp_path / "log")
+        install(PROGRAMS, tmp_path / "log")
 
         assert ran[-1][-3:] == ["chromium", "postgresql", "default-jre-headless"]
         said = "".join(capsys.readouterr())
@@ -39,6 +39,6 @@ class TestInstalling:
     ) -> None:
         monkeypatch.setattr(test_programs, "_is_known", lambda _package: False)
 
-        install(tmp_path / "log")
+        install(PROGRAMS, tmp_path / "log")
 
         assert ran == [["apt-get", "update", "-q"]]
