@@ -1,0 +1,4 @@
+output "imagen" {
+  description = "What the deployment's next steps ask for."
+  value       = module.imagen
+}

@@ -1,0 +1,20 @@
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 8.7, < 9"
+    }
+  }
+
+  # Its bucket is told when it is initialised, since it belongs to the project: README.md says how.
+  backend "gcs" {
+    prefix = "terraform"
+  }
+}
+
+provider "google" {
+  project = var.project_id
+  region  = var.region
+}

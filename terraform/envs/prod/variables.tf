@@ -1,0 +1,27 @@
+# What is wrong with a value is said by modules/imagen, which takes them all.
+
+variable "project_id" {
+  description = "The Google project of this environment."
+  type        = string
+}
+
+variable "project_number" {
+  description = "The project's number."
+  type        = string
+}
+
+variable "region" {
+  description = "Where everything runs."
+  type        = string
+  default     = "europe-west4"
+}
+
+variable "domain" {
+  description = "The host name of the site."
+  type        = string
+}
+
+variable "image_tag" {
+  description = "The tag of the images that Cloud Run begins with."
+  type        = string
+}

@@ -1,0 +1,6 @@
+module "registry" {
+  source = "../registry"
+
+  project_id = local.project_id
+  region     = var.region
+}

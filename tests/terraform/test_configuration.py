@@ -1,0 +1,102 @@
+"""The files of terraform/: their form, their meaning to the real schema, and the tests that they bring with them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.terraform.configuration import blocks, refused_by_tests
+from tests.terraform.offline import ENVIRONMENTS, MODULES, TERRAFORM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.terraform.offline import Terraform
+
+pytestmark = pytest.mark.deployment
+
+FILES = sorted(TERRAFORM.rglob("*.tf"))
+FOLDERS = [*MODULES, *ENVIRONMENTS]
+TESTED = [folder for folder in FOLDERS if list(folder.glob("tests/*.tftest.hcl"))]
+
+
+def name(folder: Path) -> str:
+    return str(folder.relative_to(TERRAFORM))
+
+
+class TestTheFilesOfTerraform:
+    def test_are_formatted(self, terraform: Terraform) -> None:
+        assert terraform(TERRAFORM, "fmt", "-check", "-diff", "-recursive").text == ""
+
+    def test_belong_to_a_module_or_an_environment(self) -> None:
+        assert {file.parent for file in FILES} == set(FOLDERS)
+
+    def test_ask_no_cloud_for_what_they_could_be_told(self) -> None:
+        assert [str(block.file) for block in blocks(FILES, "data")] == []
+
+    def test_leave_no_name_to_chance(self) -> None:
+        random = [
+            str(file) for file in FILES if re.search(r"\b(random_|uuid\(|timestamp\(|name_prefix)", file.read_text())
+        ]
+
+        assert random == []
+
+    def test_make_no_key_of_a_service_account(self) -> None:
+        assert [file for file in FILES if "google_service_account_key" in file.read_text()] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name)
+class TestEveryModuleAndEnvironment:
+    def test_is_what_the_schema_of_the_provider_wants(self, terraform: Terraform, folder: Path) -> None:
+        answer = terraform(folder, "validate", "-no-color")
+
+        assert answer.code == 0, answer.text
+
+    def test_takes_the_same_provider(self, folder: Path) -> None:
+        [settings] = blocks([folder / "versions.tf"], "terraform")
+
+        assert 'version = ">= 8.7, < 9"' in settings.body
+
+    def test_says_what_each_variable_and_output_is(self, folder: Path) -> None:
+        silent = [
+            block.name
+            for block in blocks(folder.glob("*.tf"), "variable", "output")
+            if not re.search(r'^  description = "[A-Z].*\."$', block.body, re.MULTILINE)
+        ]
+
+        assert silent == []
+
+    def test_says_the_type_of_each_variable(self, folder: Path) -> None:
+        loose = [
+            block.name
+            for block in blocks(folder.glob("*.tf"), "variable")
+            if not re.search(r"^  type += (?!any$)", block.body, re.MULTILINE)
+        ]
+
+        assert loose == []
+
+    def test_proves_of_each_variable_that_it_checks_that_it_refuses(self, folder: Path) -> None:
+        checked = {block.name for block in blocks(folder.glob("*.tf"), "variable") if "  validation {" in block.body}
+
+        assert checked - refused_by_tests(folder) == set()
+
+
+@pytest.mark.parametrize("folder", TESTED, ids=name)
+class TestTheTests:
+    # Under a minute in all; one that hangs says so by pytest's own limit.
+    def test_pass(self, terraform: Terraform, folder: Path) -> None:
+        answer = terraform(folder, "test", "-no-color")
+
+        assert answer.code == 0, answer.text
+
+
+class TestBothEnvironments:
+    def test_have_tests(self) -> None:
+        assert set(ENVIRONMENTS) <= set(TESTED)
+
+    def test_are_told_the_same_things(self) -> None:
+        told = [{block.name for block in blocks([folder / "variables.tf"], "variable")} for folder in ENVIRONMENTS]
+
+        assert told[0] == told[1]
