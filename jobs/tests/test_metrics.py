@@ -63,6 +63,18 @@ class TestAJobThatCompletes:
         assert rise("imagen_job_queue_wait_seconds_sum", operation="upscale") == 7
         assert rise("imagen_lease_takeovers_total") == 0
 
+    def test_has_taken_as_long_as_its_person_waited_for_it(
+        self, world: World, rich: Account, worker: Runner, rise: Rise
+    ) -> None:
+        job = world.submit(rich)
+        world.clock.pass_(seconds=7)
+
+        worker.run(job.id)
+
+        ended = {"operation": "upscale", "status": "completed"}
+        assert rise("imagen_job_seconds_count", **ended) == 1
+        assert rise("imagen_job_seconds_sum", **ended) == 7
+
     def test_is_one_that_runs_meanwhile(self, world: World, rich: Account, worker: Runner, rise: Rise) -> None:
         job = world.submit(rich)
         seen = []
@@ -90,6 +102,17 @@ class TestAJobThatDoesNot:
         assert rise("imagen_jobs_total", operation="upscale", status="failed") == 1
         assert rise("imagen_job_stage_seconds_count", operation="upscale", stage="downloading") == 1
         assert rise("imagen_job_stage_seconds_count", operation="upscale", stage="inferring") == 0
+
+    @pytest.mark.parametrize(("code", "fault"), [("unreadable_image", "theirs"), ("out_of_memory", "ours")])
+    def test_is_counted_by_its_code_and_by_whose_fault_it_was(
+        self, world: World, rich: Account, worker: Runner, rise: Rise, code: str, fault: str
+    ) -> None:
+        job = world.submit(rich)
+        world.client.will(Script(error=InferenceRefused(code, "No.")))
+
+        worker.run(job.id)
+
+        assert rise("imagen_job_failures_total", operation="upscale", code=code, fault=fault) == 1
 
     def test_is_counted_as_cancelled_by_who_cancels_it(self, world: World, rich: Account, rise: Rise) -> None:
         job = world.submit(rich)

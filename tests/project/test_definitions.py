@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs import metrics
 from jobs.operations import OPERATIONS, Operation
-from triton_models import engines
+from triton_models import engines, errors
 from triton_models.parameters import COMMON, resolve
 from triton_models.server_command import REPOSITORY
 from triton_models.server_wheel import PROJECT_ROOT
@@ -49,6 +50,17 @@ class TestTheModelServer:
     @pytest.mark.parametrize("name", sorted(engines.OPERATIONS))
     def test_has_folders_that_differ_in_their_name_alone(self, name: str) -> None:
         assert files(REPOSITORY / name) == files(REPOSITORY / "upscale")
+
+
+class TestAFailure:
+    def test_that_is_called_the_callers_fault_is_one_that_the_model_server_knows(self) -> None:
+        codes = {error.code for error in _every(errors.ModelError) if hasattr(error, "code")}
+
+        assert codes >= metrics.THEIRS
+
+
+def _every(kind: type[errors.ModelError]) -> list[type[errors.ModelError]]:
+    return [kind, *(each for child in kind.__subclasses__() for each in _every(child))]
 
 
 class TestTheDecisions:
