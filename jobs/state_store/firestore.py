@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore_v1.types import (
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from jobs.state_store.firestore_channel import FirestoreDatabase
     from jobs.states import JobState
+
+log = structlog.get_logger(__name__)
 
 # Google's limit on the writes of one commit.
 _MAX_WRITES = 500
@@ -177,5 +180,8 @@ def _ours() -> Iterator[None]:
         # A document that Firestore cannot hold: no outage, and no better the next time.
         raise
     except (exceptions.GoogleAPICallError, GoogleAuthError) as error:
-        # A refusal for lack of rights too: it passes when somebody grants them, and no job should be lost to it.
+        # A refusal for lack of rights too: it passes when somebody grants them, and no job should be lost to it. But
+        # nobody grants them who is not told, so it has a line of its own.
+        if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
+            log.error("state_store_denied", error=type(error).__name__)  # noqa: TRY400 - no bug of ours to be traced
         raise Unavailable("The job store does not answer.") from error

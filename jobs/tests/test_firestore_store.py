@@ -7,13 +7,16 @@ import socket
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from google.api_core import exceptions
 from google.cloud.firestore_v1.types import Document
+from structlog.testing import capture_logs
 
 from jobs.errors import Superseded, Unavailable
 from jobs.state_store.firestore import FirestoreStateStore
+from jobs.state_store.firestore_channel import FirestoreDatabase
 from jobs.state_store.firestore_documents import document_of, state_of
 from jobs.tests.changes import state_of as new_state
 from jobs.tests.conftest import NOW
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobs.state_store import JobStateStore
-    from jobs.state_store.firestore_channel import FirestoreDatabase
     from jobs.states import JobState
     from tests.emulator_fixtures import Emulator
 
@@ -73,6 +75,24 @@ class TestADocument:
     def test_of_another_shape_is_told_apart(self) -> None:
         with pytest.raises(KeyError):
             state_of(Document(name="jobs/x"))
+
+
+class DeniedClient:
+    """A client of an account that may not read this database."""
+
+    def get_document(self, *_arguments: Any, **_named: Any) -> None:
+        raise exceptions.PermissionDenied("Missing or insufficient permissions.")
+
+
+class TestAnAccountWithoutItsRights:
+    def test_is_an_outage_that_has_a_line_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FirestoreDatabase, "client", lambda _database: DeniedClient())
+        store = FirestoreStateStore(FirestoreDatabase("imagen-test"))
+
+        with capture_logs() as lines, pytest.raises(Unavailable):
+            store.read(uuid4())
+
+        assert [(line["event"], line["error"]) for line in lines] == [("state_store_denied", "PermissionDenied")]
 
 
 class AnswersLost:
