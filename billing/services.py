@@ -6,7 +6,7 @@ network. An entry is inserted before the balance is updated: the unique constrai
 touch the balance, and the balance's row, for which all work of one account queues up, is locked for the shortest time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,6 +126,15 @@ def statement(account: Account, limit: int = 50) -> list[StatementLine]:
 def movements(reference: str) -> list[StatementLine]:
     """Return the ledger lines of one reference, oldest first."""
     return [_line(entry) for entry in LedgerEntry.objects.filter(reference=reference).order_by("id")]
+
+
+def outcomes(references: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
+    """Return by reference the kind and amount of each capture and release; one that has none is left out."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    ends = LedgerEntry.objects.filter(reference__in=list(references), kind__in=[Kind.CAPTURE, Kind.RELEASE])
+    for reference, kind, amount in ends.values_list("reference", "kind", "amount"):
+        found.setdefault(reference, []).append((kind, amount))
+    return found
 
 
 def audit(account: Account) -> Audit:

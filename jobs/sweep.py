@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jobs import metrics, trace
+from jobs.audit import audit
 from jobs.errors import JobError, Superseded, Unavailable
 from jobs.models import Job
 from jobs.operations import OPERATIONS
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 _CHUNK = 300
 # A request announces its own job within this time, or has died.
 _GRACE = timedelta(seconds=10)
+# What ended within this time is audited by each sweep; `manage.py audit_ledger` looks at all.
+_AUDITED = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class SweepReport:
     settled: int = 0  # ended, but not in SQL
     purged: int = 0  # older than the retention
     uploads: int = 0  # sent directly, and over
+    disagreeing: int = 0  # settled lately, and charged otherwise than their end says
     failed: int = 0  # could not be repaired this time; the next sweep tries again
 
     def __add__(self, other: SweepReport) -> SweepReport:
@@ -74,6 +78,8 @@ class Sweeper:
                 report += self._repair(job, states.get(job.id), now=now)
         for job in Job.objects.expired(now=now)[:_CHUNK]:
             report += self.purge(job, now=now)
+        disagreeing = sum(1 for _ in audit(Job.objects.filter(completed_at__gte=now - _AUDITED)))
+        report += SweepReport(disagreeing=disagreeing)
         purged, failed = self.uploads.purge(now=now)
         report += SweepReport(uploads=purged, failed=failed)
         if not report.idle:
