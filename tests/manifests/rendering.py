@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tests.running_site import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 K8S = ROOT / "k8s"
 OVERLAYS = ("dev", "prod")
