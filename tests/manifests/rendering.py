@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 K8S = ROOT / "k8s"
 OVERLAYS = ("dev", "prod")
+_BUILT_IN = re.compile(r"v1|(apps|batch|policy|autoscaling|networking\.k8s\.io|scheduling\.k8s\.io)/v\d")
 
 Manifest = dict[str, Any]
 
@@ -57,6 +59,11 @@ def find(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     found = [each for each in manifests if each["kind"] == kind and each["metadata"]["name"] == name]
     assert len(found) == 1, f"{len(found)} of kind {kind} are named {name}"
     return found[0]
+
+
+def built_in(manifest: Manifest) -> bool:
+    """Return whether the kind is one of Kubernetes' own."""
+    return bool(_BUILT_IN.fullmatch(manifest["apiVersion"]))
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:

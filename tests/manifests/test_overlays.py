@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.manifests.rendering import K8S, OVERLAYS, build_with, components, find, of_kind, rendered
+from tests.manifests.rendering import K8S, OVERLAYS, build_with, built_in, components, find, of_kind, rendered
 from tests.running_site import ROOT
 
 if TYPE_CHECKING:
@@ -23,11 +22,6 @@ VALIDATE = ROOT / ".venv-deployment/bin/kubernetes-validate"
 # The oldest Kubernetes that we promise: what it takes, newer ones take too.
 KUBERNETES = "1.33.0"
 CLUSTER_WIDE = {"Namespace", "PersistentVolume", "ComputeClass", "ClusterRules", "PriorityClass"}
-BUILT_IN = re.compile(r"v1|(apps|batch|policy|autoscaling|networking\.k8s\.io|scheduling\.k8s\.io)/v\d")
-
-
-def built_in(manifest: Manifest) -> bool:
-    return bool(BUILT_IN.fullmatch(manifest["apiVersion"]))
 
 
 def complaints_of_kubernetes(manifests: list[Manifest], folder: Path) -> str:
