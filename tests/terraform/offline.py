@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,15 @@ from tests.running_site import ROOT
 from tests.terraform import google_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TERRAFORM = ROOT / "terraform"
 MODULES = sorted(file.parent for file in TERRAFORM.glob("modules/*/outputs.tf"))
 ENVIRONMENTS = sorted(file.parent for file in TERRAFORM.glob("envs/*/main.tf"))
 _TOOLS = ROOT / ".venv-deployment"
+_STUB = ROOT / "tests/terraform/stub_provider.py"
+_ANNOUNCEMENT = re.compile(r"TF_REATTACH_PROVIDERS='(.*)'")
 # Nobody listens there: whatever asks for the network fails at once, and says so.
 _NOWHERE = "http://127.0.0.1:9"
 
@@ -41,24 +46,19 @@ class Terraform:
     """The program, with a google provider that only knows the schema of the real one."""
 
     scratch: Path
+    provider: str
 
     @classmethod
-    def install(cls, scratch: Path, *folders: Path) -> Terraform:
-        """Make the provider ready in `scratch`, with the schema of the types used below the folders."""
+    @contextmanager
+    def over(cls, *folders: Path, scratch: Path) -> Iterator[Terraform]:
+        """Serve the schema of the types used below the folders, and yield a terraform that finds it."""
         types = {name for folder in folders for name in google_schema.used_types(folder)}
         site_packages = next(_TOOLS.glob("lib/python*/site-packages"))
-        google_schema.write_schema(
-            scratch / "schema.json", types, site_packages=site_packages, cache=ROOT / ".cache/google-schema"
-        )
-        program = scratch / "terraform-provider-google"
-        stub = ROOT / "tests/terraform/stub_provider.py"
-        program.write_text(f'#!/bin/sh\nexec "{_TOOLS}/bin/python" "{stub}" "$@"\n')
-        program.chmod(0o755)
-        # No `direct`: a provider that is not this one is not looked for in a registry either.
-        (scratch / "terraformrc").write_text(
-            f'provider_installation {{\n  dev_overrides {{\n    "hashicorp/google" = "{scratch}"\n  }}\n}}\n'
-        )
-        return cls(scratch)
+        schema = scratch / "schema.json"
+        google_schema.write_schema(schema, types, site_packages=site_packages, cache=ROOT / ".cache/google-schema")
+        # One server for all runs: started anew by each run of each test, it takes a second every time.
+        with _served(schema) as provider:
+            yield cls(scratch, provider)
 
     def __call__(self, folder: Path, *arguments: str) -> Answer:
         """Run a command of terraform in a folder, after its modules have been fetched."""
@@ -81,16 +81,38 @@ class Terraform:
 
     def _environment(self, folder: Path) -> dict[str, str]:
         own = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        settings = self.scratch / "terraformrc"
+        # Without any method of installation no registry is asked for a provider.
+        settings.write_text("provider_installation {}\n")
         return {
             "PATH": os.environ["PATH"],
-            # The provider's library keeps a certificate at home.
             "HOME": str(self.scratch),
-            "STUB_SCHEMA": str(self.scratch / "schema.json"),
-            "TF_CLI_CONFIG_FILE": str(self.scratch / "terraformrc"),
+            "TF_CLI_CONFIG_FILE": str(settings),
             "TF_DATA_DIR": str(self.scratch / "data" / own),
+            "TF_REATTACH_PROVIDERS": self.provider,
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
             "HTTPS_PROXY": _NOWHERE,
             "HTTP_PROXY": _NOWHERE,
-            "GRPC_VERBOSITY": "ERROR",
         }
+
+
+@contextmanager
+def _served(schema: Path) -> Iterator[str]:
+    """Run the stub provider and yield what TF_REATTACH_PROVIDERS has to be."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "STUB_SCHEMA": str(schema),
+        # Its socket; and the library keeps a certificate at home.
+        "TMPDIR": str(schema.parent),
+        "HOME": str(schema.parent),
+        "PYTHONUNBUFFERED": "1",
+        "GRPC_VERBOSITY": "ERROR",
+    }
+    command = ["setpriv", "--pdeathsig", "TERM", str(_TOOLS / "bin/python"), str(_STUB), "--dev"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            announced = (_ANNOUNCEMENT.search(line) for line in server.stdout or ())
+            yield next(found[1] for found in announced if found)
+        finally:
+            server.terminate()

@@ -25,8 +25,8 @@ def terraform_says(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     def says(configuration: str) -> str:
         (tmp_path / "main.tf").write_text(configuration)
-        terraform = Terraform.install(tmp_path_factory.mktemp("stub"), tmp_path)
-        return " ".join(terraform(tmp_path, "validate", "-no-color").text.replace("│", " ").split())
+        with Terraform.over(tmp_path, scratch=tmp_path_factory.mktemp("stub")) as terraform:
+            return " ".join(terraform(tmp_path, "validate", "-no-color").text.replace("│", " ").split())
 
     return says
 
@@ -49,9 +49,10 @@ class TestTheStandInForTheGoogleProvider:
             ('name = "jobs"\n  nome = "jobs"', 'An argument named "nome" is not expected here'),
             ("", 'The argument "name" is required'),
             ('name = ["jobs"]', "Inappropriate value for attribute"),
+            ('name = "jobs"\n  effective_labels = {}', "effective_labels is what the provider answers"),
             ('name = "jobs"\n  retry {}', 'Blocks of type "retry" are not expected here'),
         ],
-        ids=["an unknown argument", "a missing one", "a wrong type", "an unknown block"],
+        ids=["an unknown argument", "a missing one", "a wrong type", "an answer", "an unknown block"],
     )
     def test_refuses(self, terraform_says: Saying, body: str, complaint: str) -> None:
         assert complaint in terraform_says(_TOPIC.format(body))
