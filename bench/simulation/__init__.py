@@ -1,0 +1,1 @@
+"""What the deployed autoscalers do with a spike of jobs; `python -m bench.simulate` runs it."""
