@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NAME = "registry.terraform.io/hashicorp/google"
 _NESTING = pb.Schema.NestedBlock.NestingMode
+# Terraform's protocol has a flag for what is written and never kept in a state. It is younger than this library, so it
+# is said by its number (11) and its value (true).
+_WRITE_ONLY = b"\x58\x01"
 
 
 def _block(block: dict[str, Any]) -> pb.Schema.Block:
@@ -35,7 +38,10 @@ def _block(block: dict[str, Any]) -> pb.Schema.Block:
 
 def _attribute(name: str, attribute: dict[str, Any]) -> pb.Schema.Attribute:
     flags = {flag: attribute.get(flag, False) for flag in ("required", "optional", "computed")}
-    return pb.Schema.Attribute(name=name, type=json.dumps(attribute["type"]).encode(), **flags)
+    described = pb.Schema.Attribute(name=name, type=json.dumps(attribute["type"]).encode(), **flags)
+    if name.endswith("_wo"):
+        described.MergeFromString(_WRITE_ONLY)
+    return described
 
 
 def _nested(name: str, nested: dict[str, Any]) -> pb.Schema.NestedBlock:

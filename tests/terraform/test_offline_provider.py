@@ -43,6 +43,15 @@ class TestTheStandInForTheGoogleProvider:
 
         assert "The configuration is valid" in terraform_says(configuration)
 
+    def test_knows_where_a_password_may_go_that_no_state_may_hold(self, terraform_says: Saying) -> None:
+        configuration = (
+            'variable "password" {{\n  type = string\n  ephemeral = true\n}}\n'
+            'resource "google_sql_user" "imagen" {{\n  name = "imagen"\n  instance = "imagen"\n  {} = var.password\n}}\n'
+        )
+
+        assert "The configuration is valid" in terraform_says(configuration.format("password_wo"))
+        assert "Invalid use of ephemeral value" in terraform_says(configuration.format("password"))
+
     @pytest.mark.parametrize(
         ("body", "complaint"),
         [
