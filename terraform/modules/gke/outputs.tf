@@ -1,0 +1,12 @@
+output "name" {
+  description = "The cluster's name."
+  value       = google_container_cluster.imagen.name
+}
+
+output "members" {
+  description = "Each workload as a member of a policy, by the name of its service account in Kubernetes."
+  value = {
+    for name, workload in var.workloads :
+    name => "${local.principals}/${local.pool}/subject/ns/${workload.namespace}/sa/${name}"
+  }
+}

@@ -1,0 +1,4 @@
+output "ids" {
+  description = "The secrets, by their names."
+  value       = { for name, secret in google_secret_manager_secret.this : name => secret.secret_id }
+}
