@@ -1,0 +1,134 @@
+"""The pages for three in the morning: each is led to, each is short, and what it tells one to run can be run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from jobs import job_events
+from jobs.operations import OPERATIONS
+from jobs.push import DeadLettersPush
+from tests.manifests.alerting import CLUSTER, GOOGLE, alerts
+from tests.manifests.rendering import of_kind, pod_templates, rendered
+from tests.manifests.runbooks import FOLDER, HEADINGS, INDEX, PAGES, alerts_of, commands
+from tests.running_site import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.manifests.runbooks import Command
+
+pytestmark = pytest.mark.deployment
+
+ALERTS = alerts(CLUSTER, GOOGLE)
+MODULE = ROOT / "terraform/modules/monitoring"
+EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+# What kubectl calls a kind, and what the manifests do.
+KINDS = {
+    "deployment": "Deployment",
+    "svc": "Service",
+    "endpoints": "Service",
+    "pvc": "PersistentVolumeClaim",
+    "job": "Job",
+    "hpa": "HorizontalPodAutoscaler",
+    "serviceaccount": "ServiceAccount",
+    "computeclass": "ComputeClass",
+}
+
+
+def led_to() -> set[str]:
+    """Return the pages that alerts lead to: those of rules, and those of policies that Terraform alone has."""
+    by_policies = {
+        name for file in MODULE.glob("*.tf") for name in re.findall(r"docs/runbooks/([\w-]+\.md)", file.read_text())
+    }
+    return by_policies | {alert.runbook.removeprefix("docs/runbooks/") for alert in ALERTS}
+
+
+class TestEveryAlert:
+    @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+    def test_leads_to_a_page_that_is_about_it(self, alert) -> None:  # noqa: ANN001
+        assert alert.name in alerts_of(ROOT / alert.runbook)
+
+    def test_leads_to_a_page_that_is_there(self) -> None:
+        assert led_to() <= {page.name for page in PAGES}
+
+
+class TestTheIndex:
+    def test_lists_every_page_with_its_alerts(self) -> None:
+        rows = re.findall(r"^\| \[([\w-]+)\]\(\1\.md\) \| (.+) \|$", INDEX.read_text(), re.MULTILINE)
+        listed = {page: re.findall(r"[\w-]+", re.sub(r"\b(log|SLO)\b", "", names)) for page, names in rows}
+
+        assert listed == {page.stem: alerts_of(page) for page in PAGES}
+
+
+@EACH
+class TestEachPage:
+    def test_has_the_same_sections_in_the_same_order(self, page: Path) -> None:
+        assert tuple(re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)) == HEADINGS
+
+    def test_fits_on_a_page(self, page: Path) -> None:
+        assert len(page.read_text().splitlines()) <= 60
+
+    def test_links_to_pages_that_are_there(self, page: Path) -> None:
+        links = re.findall(r"\]\(([\w-]+\.md)\)", page.read_text())
+
+        assert [link for link in links if not (FOLDER / link).is_file()] == []
+
+
+class TestWhatThePagesTellOneToRun:
+    @pytest.mark.parametrize("command", commands("manage.py"), ids=str)
+    def test_by_manage_py_is_a_command_with_these_options(self, command: Command) -> None:
+        name = command.words[1]
+        parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+
+        known = {option for action in parser._actions for option in action.option_strings}
+        assert [option for option in command.options() if option not in known] == []
+
+    @pytest.mark.parametrize("command", commands("kubectl"), ids=str)
+    def test_by_kubectl_names_what_the_manifests_have(self, command: Command) -> None:
+        there = {(each["kind"], each["metadata"]["name"]) for each in rendered("prod")}
+
+        assert [name for name in named(command) if name not in there] == []
+
+    @pytest.mark.parametrize("command", commands("kubectl"), ids=str)
+    def test_by_kubectl_selects_pods_that_there_are(self, command: Command) -> None:
+        labels = [template["metadata"]["labels"] for _, template in pod_templates(rendered("prod"))]
+        asked = [command.words[at + 1].split("=") for at, word in enumerate(command.words) if word == "-l"]
+
+        assert all(any(each.get(name) == value for each in labels) for name, value in asked)
+
+    @pytest.mark.parametrize("command", commands("gcloud"), ids=str)
+    def test_by_gcloud_names_topics_and_subscriptions_of_ours(self, command: Command) -> None:
+        queues = {operation.topic for operation in OPERATIONS.values()}
+        pushed = {job_events.TOPIC, DeadLettersPush.kind}
+        known = {
+            "topics": queues | pushed,
+            "subscriptions": {f"{name}-sub" for name in queues} | {f"{name}-push" for name in pushed},
+        }
+
+        if command.words[1] == "pubsub":
+            assert command.words[4] in known[command.words[2]]
+
+    def test_reads_lines_that_the_code_writes(self) -> None:
+        sources = [path for app in ("jobs", "imagen_site") for path in (ROOT / app).rglob("*.py")]
+        written = {name for path in sources for name in re.findall(r'log\.\w+\(\s*"(\w+)"', path.read_text())}
+        asked = {name for page in PAGES for name in re.findall(r'jsonPayload\.event="(\w+)"', page.read_text())}
+
+        assert asked
+        assert asked <= written
+
+
+def named(command: Command) -> list[tuple[str, str]]:
+    """Return the kinds and names in a command: `deployment/x`, or `pvc x`."""
+    words = command.words
+    slashed = [word.split("/") for word in words if word.partition("/")[0] in KINDS and "/" in word]
+    pairs = [(word, words[at + 1]) for at, word in enumerate(words[:-1]) if word in KINDS and words[at + 1][0] != "-"]
+    return [(KINDS[kind], name) for kind, name in [*map(tuple, slashed), *pairs]]
+
+
+class TestTheNames:
+    def test_are_looked_for_in_manifests_that_have_workloads(self) -> None:
+        assert of_kind(rendered("prod"), "Deployment")
