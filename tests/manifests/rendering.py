@@ -6,14 +6,13 @@ import functools
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.running_site import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 K8S = ROOT / "k8s"
 OVERLAYS = ("dev", "prod")
@@ -30,20 +29,27 @@ def rendered(overlay: str) -> list[Manifest]:
 @functools.cache
 def build(folder: Path) -> list[Manifest]:
     """Return what `kubectl kustomize` makes of a folder; an AssertionError with its complaint where it makes nothing."""
+    return _kustomize(folder)
+
+
+def _kustomize(folder: Path) -> list[Manifest]:
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{folder}: {done.stderr}"
     return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 
 
-def build_with(component: Path, resources: list[Path], scratch: Path) -> list[Manifest]:
-    """Return the resources with one component switched on, in a kustomization written to an empty folder."""
-    # kustomize takes no absolute paths.
-    kustomization = {
-        "resources": [os.path.relpath(path, scratch) for path in resources],
-        "components": [os.path.relpath(component, scratch)],
-    }
-    (scratch / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return build(scratch)
+@functools.cache
+def build_with(component: Path, *resources: Path) -> list[Manifest]:
+    """Return the resources, else all of Imagen, with one component switched on."""
+    resources = resources or (K8S / "base", K8S / "triton", K8S / "workers")
+    with tempfile.TemporaryDirectory() as scratch:
+        # kustomize takes no absolute paths.
+        kustomization = {
+            "resources": [os.path.relpath(path, scratch) for path in resources],
+            "components": [os.path.relpath(component, scratch)],
+        }
+        (Path(scratch) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return _kustomize(Path(scratch))
 
 
 def components() -> list[Path]:

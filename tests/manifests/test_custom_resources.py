@@ -56,8 +56,8 @@ class TestEveryCustomResource:
         assert of_all(manifests) == []
 
     @pytest.mark.parametrize("component", components(), ids=lambda path: str(path.relative_to(K8S)))
-    def test_of_a_component_is_as_documented(self, component: Path, tmp_path: Path) -> None:
-        assert of_all(build_with(component, [K8S / "base", K8S / "triton", K8S / "workers"], tmp_path)) == []
+    def test_of_a_component_is_as_documented(self, component: Path) -> None:
+        assert of_all(build_with(component)) == []
 
 
 class TestASchema:

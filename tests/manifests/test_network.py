@@ -12,8 +12,6 @@ from tests.manifests.network import Address, Pod, allows, matches
 from tests.manifests.rendering import K8S, build_with, find, of_kind, pod_templates, rendered
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.manifests.rendering import Manifest
 
 pytestmark = pytest.mark.deployment
@@ -149,9 +147,8 @@ class TestAPodThatNobodyThoughtOf:
 
 
 class TestPrivateGoogleApis:
-    def test_leave_workers_and_triton_no_other_way_out(self, tmp_path: Path) -> None:
-        parts = [K8S / "base", K8S / "triton", K8S / "workers"]
-        manifests = build_with(K8S / "components/private-google-apis", parts, tmp_path)
+    def test_leave_workers_and_triton_no_other_way_out(self) -> None:
+        manifests = build_with(K8S / "components/private-google-apis")
         there, rules = pods(manifests), policies(manifests)
 
         for name in ("upscale-worker", "triton-inference-server"):

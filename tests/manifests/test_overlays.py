@@ -61,10 +61,8 @@ class TestEveryOverlay:
 
 class TestEveryComponent:
     @pytest.mark.parametrize("component", components(), ids=lambda path: str(path.relative_to(K8S)))
-    def test_builds_alone(self, component: Path, tmp_path: Path) -> None:
-        everything = [K8S / "base", K8S / "triton", K8S / "workers"]
-
-        assert build_with(component, everything, tmp_path)
+    def test_builds_alone(self, component: Path) -> None:
+        assert build_with(component)
 
     @pytest.mark.parametrize("component", components(), ids=lambda path: str(path.relative_to(K8S)))
     def test_says_in_a_readme_what_it_switches(self, component: Path) -> None:
