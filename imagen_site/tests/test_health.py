@@ -45,6 +45,17 @@ class TestLivez:
 
         assert (answer.status_code, answer.content) == (200, b"ok")
 
+    @pytest.mark.parametrize("path", ["/livez", "/readyz"])
+    def test_answers_a_probe_that_names_the_container_by_its_address(
+        self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        ask(monkeypatch, FakeInferenceClient())
+
+        assert client.get(path, HTTP_HOST="10.8.0.17:8080").status_code == 200
+
+    def test_leaves_every_other_page_to_the_hosts_that_are_allowed(self, client: Client, db: None) -> None:
+        assert client.get("/api/v1/jobs", HTTP_HOST="10.8.0.17:8080").status_code == 400
+
 
 class TestReadyz:
     def test_says_that_all_is_there(self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
