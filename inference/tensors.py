@@ -11,10 +11,9 @@ import struct
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tritonclient.grpc import service_pb2
-
 from inference.client import InferenceRequest, InferenceResult, Progress
 from inference.errors import InferenceBroken, InferenceRefused
+from inference.triton_messages import service_pb2
 
 _SENTENCE = re.compile(r"(?P<code>[a-z][a-z0-9_]*): (?P<message>.+)", re.DOTALL)
 # Codes that say something else than no: the model failed; the model was stopped.

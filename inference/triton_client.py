@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from inference import tensors
 from inference.client import Cancellation, InferenceRequest, InferenceResult, Progress
@@ -24,6 +23,7 @@ from inference.errors import (
     InferenceTimeout,
     InferenceUnavailable,
 )
+from inference.triton_messages import service_pb2, service_pb2_grpc
 
 if TYPE_CHECKING:
     # Exists in the stubs alone.
