@@ -14,6 +14,8 @@ from typing import TypeVar
 import environ
 from environ.fileaware_mapping import FileAwareMapping
 
+from jobs.operations import OPERATIONS
+
 ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ("local", "gcp", "emulators")
 SERVICES = ("site", "webhooks", "worker")
@@ -88,6 +90,11 @@ class Config:
     tracing: bool  # OTEL_EXPORTER_OTLP_ENDPOINT is given: spans go there (imagen_site/telemetry.py)
     liveness_path: Path | None  # LIVENESS_FILE: what a worker touches while it is well; empty: nothing
 
+    # What a container starts (imagen_site/container.py); on one machine the command line says it.
+    port: int  # PORT: where web and webhooks listen
+    worker_queue: str  # WORKER_QUEUE: the topic that a worker takes jobs of; empty: every operation's
+    worker_jobs: int  # WORKER_JOBS: how many it does at once
+
     @property
     def longest_job(self) -> timedelta:
         """How long a worker can be at one job: every attempt to its end, every outage waited out."""
@@ -155,6 +162,9 @@ def _read_all(reader: _Reader) -> dict[str, object]:
         "redis_url": reader.read("REDIS_URL", str, ""),
         **_read_observability(reader),
         "liveness_path": reader.read("LIVENESS_FILE", _path_or_none, ""),
+        "port": reader.read("PORT", _port, "8080"),
+        "worker_queue": reader.read("WORKER_QUEUE", _one_of("", *(each.topic for each in OPERATIONS.values())), ""),
+        "worker_jobs": reader.read("WORKER_JOBS", _positive, "4"),
     }
 
 
@@ -234,7 +244,7 @@ def _read_job_settings(reader: _Reader) -> dict[str, object]:
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(filter(None, choices))}")
         return text
 
     return parse
@@ -303,12 +313,14 @@ def _seconds(text: str) -> timedelta:
     return timedelta(seconds=number)
 
 
-def _port_or_none(text: str) -> int | None:
-    if not text:
-        return None
+def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ValueError(f"{text!r} is not a port")
     return int(text)
+
+
+def _port_or_none(text: str) -> int | None:
+    return _port(text) if text else None
 
 
 def _upload_seconds(text: str) -> timedelta:

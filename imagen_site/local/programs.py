@@ -9,6 +9,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from imagen_site import commands
 from jobs.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -76,17 +77,11 @@ def cloud_programs(
 
 
 def _uvicorn(root: Path, port: int) -> tuple[str, ...]:
-    listen = ("--host", "127.0.0.1", "--port", str(port), "--no-access-log")
-    # What it would compress is small or a JPEG, and it would keep 40 kB for each socket.
-    sockets = ("--ws-max-size", "65536", "--ws-per-message-deflate", "false")
-    limits = (*sockets, "--timeout-graceful-shutdown", "8")
-    return (_python(root), "-m", "uvicorn", "imagen_site.asgi:application", *listen, *limits)
+    return (_python(root), *commands.web(host="127.0.0.1", port=port))
 
 
 def _celery(root: Path, name: str, *, jobs: int, queue: str = "") -> tuple[str, ...]:
-    threads = ("-P", "threads", "-c", str(jobs), "-n", f"{name}@local", *(("-Q", queue) if queue else ()))
-    quiet = ("--without-mingle", "--without-gossip", "--without-heartbeat", "--pidfile=")
-    return (_python(root), "-m", "celery", "-A", "imagen_site", "worker", *threads, *quiet)
+    return (_python(root), *commands.worker(f"{name}@local", jobs=jobs, queue=queue))
 
 
 def _sweep(root: Path) -> tuple[str, ...]:
