@@ -9,5 +9,7 @@ module "imagen" {
   region              = var.region
   domain              = var.domain
   image_tag           = var.image_tag
+  repository          = var.repository
+  budget              = var.budget
   deletion_protection = false
 }

@@ -25,3 +25,18 @@ variable "image_tag" {
   description = "The tag of the images that Cloud Run begins with."
   type        = string
 }
+
+variable "repository" {
+  description = "The repository that Cloud Build is connected with."
+  type        = string
+  default     = null
+}
+
+variable "budget" {
+  description = "What a month may cost, and whose money it is; null where the billing account gives no right to make one."
+  type = object({
+    billing_account = string
+    monthly         = number
+    currency        = optional(string, "USD")
+  })
+}

@@ -9,7 +9,7 @@ resource "google_service_account" "this" {
 }
 
 resource "google_service_account_iam_member" "access" {
-  for_each = { for grant in local.grants : "${grant.account} ${grant.role} ${grant.member}" => grant }
+  for_each = { for grant in local.grants : "${grant.account} ${grant.role} ${grant.name}" => grant }
 
   service_account_id = "projects/${var.project_id}/serviceAccounts/${local.emails[each.value.account]}"
   role               = each.value.role
@@ -25,7 +25,9 @@ locals {
 
   grants = flatten([
     for account, roles in var.access : [
-      for role, members in roles : [for member in members : { account = account, role = role, member = member }]
+      for role, members in roles : [
+        for name, member in members : { account = account, role = role, name = name, member = member }
+      ]
     ]
   ])
 }

@@ -14,7 +14,7 @@ variable "accounts" {
 }
 
 variable "access" {
-  description = "Who may act as an account, or sign with it: members by roles, by accounts."
-  type        = map(map(list(string)))
+  description = "Who may act as an account, or sign with it: members by their names, by roles, by accounts."
+  type        = map(map(map(string)))
   default     = {}
 }

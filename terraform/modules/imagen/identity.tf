@@ -14,11 +14,11 @@ module "identity" {
   access = {
     imagen-web = {
       # It signs links to images, which is asked for as signBlob on itself.
-      "roles/iam.serviceAccountTokenCreator" = [local.members.web]
-      "roles/iam.serviceAccountUser"         = [local.members.build]
+      "roles/iam.serviceAccountTokenCreator" = { web = local.members.web }
+      "roles/iam.serviceAccountUser"         = { build = local.members.build }
     }
-    imagen-webhooks = { "roles/iam.serviceAccountUser" = [local.members.build] }
-    imagen-migrate  = { "roles/iam.serviceAccountUser" = [local.members.build] }
+    imagen-webhooks = { "roles/iam.serviceAccountUser" = { build = local.members.build } }
+    imagen-migrate  = { "roles/iam.serviceAccountUser" = { build = local.members.build } }
   }
 }
 

@@ -17,6 +17,7 @@ module "project" {
     "iamcredentials.googleapis.com",
     "logging.googleapis.com",
     "monitoring.googleapis.com",
+    "ondemandscanning.googleapis.com",
     "pubsub.googleapis.com",
     "redis.googleapis.com",
     "run.googleapis.com",
@@ -25,6 +26,17 @@ module "project" {
     "sqladmin.googleapis.com",
     "storage.googleapis.com",
   ]
+
+  access = {
+    "roles/container.defaultNodeServiceAccount" = { nodes = local.members.nodes }
+    # Clusters have no policy of their own. There is one in the project.
+    "roles/container.developer" = { build = local.members.build }
+    "roles/logging.logWriter"   = { build = local.members.build }
+    # Reads the numbers that the autoscalers go by.
+    "roles/monitoring.viewer" = { autoscaling = module.gke.members["custom-metrics-stackdriver-adapter"] }
+    # Has images looked through for known holes before they are pushed.
+    "roles/ondemandscanning.admin" = { build = local.members.build }
+  }
 }
 
 locals {

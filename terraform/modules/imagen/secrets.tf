@@ -6,8 +6,13 @@ module "secrets" {
   region              = var.region
   deletion_protection = var.deletion_protection
   secrets = {
-    secret-key   = [local.members.web, local.members.webhooks, local.members.migrate]
-    database-url = [local.members.web, local.members.webhooks, local.members.migrate]
-    redis-url    = [local.members.web]
+    secret-key   = local.site
+    database-url = local.site
+    redis-url    = { web = local.members.web, webhooks = local.members.webhooks }
   }
+}
+
+locals {
+  # What runs the site's image, and is told of SQL.
+  site = { web = local.members.web, webhooks = local.members.webhooks, migrate = local.members.migrate }
 }

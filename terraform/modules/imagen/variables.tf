@@ -62,3 +62,18 @@ variable "deletion_protection" {
   description = "Whether what holds data refuses to be destroyed: cluster, database, buckets, Firestore."
   type        = bool
 }
+
+variable "repository" {
+  description = "The repository that Cloud Build is connected with; null until somebody has connected one."
+  type        = string
+  default     = null
+}
+
+variable "budget" {
+  description = "What a month may cost before somebody is told, and whose money it is; null for no budget."
+  type = object({
+    billing_account = string
+    monthly         = number
+    currency        = optional(string, "USD")
+  })
+}

@@ -12,3 +12,14 @@ variable "services" {
     error_message = "A service is named by its host: run.googleapis.com, not run."
   }
 }
+
+variable "access" {
+  description = "Who may do what in the whole project: members by their names, by roles. Only for what has no smaller place."
+  type        = map(map(string))
+  default     = {}
+
+  validation {
+    condition     = length(setintersection(keys(var.access), ["roles/owner", "roles/editor", "roles/viewer"])) == 0
+    error_message = "Owner, editor and viewer hold rights over everything in a project; name the role that is needed."
+  }
+}

@@ -38,7 +38,7 @@ resource "google_artifact_registry_repository" "images" {
 }
 
 resource "google_artifact_registry_repository_iam_member" "access" {
-  for_each = { for grant in local.grants : "${grant.role} ${grant.member}" => grant }
+  for_each = { for grant in local.grants : "${grant.role} ${grant.name}" => grant }
 
   project    = google_artifact_registry_repository.images.project
   location   = google_artifact_registry_repository.images.location
@@ -48,5 +48,5 @@ resource "google_artifact_registry_repository_iam_member" "access" {
 }
 
 locals {
-  grants = flatten([for role, members in var.access : [for member in members : { role = role, member = member }]])
+  grants = flatten([for role, members in var.access : [for name, member in members : { role = role, name = name, member = member }]])
 }

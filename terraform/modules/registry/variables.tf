@@ -31,7 +31,7 @@ variable "keep_days" {
 }
 
 variable "access" {
-  description = "Who may do what with the images: members by roles."
-  type        = map(list(string))
+  description = "Who may do what with the images: members by their names, by roles."
+  type        = map(map(string))
   default     = {}
 }

@@ -19,7 +19,7 @@ resource "google_secret_manager_secret" "this" {
 }
 
 resource "google_secret_manager_secret_iam_member" "access" {
-  for_each = { for grant in local.grants : "${grant.secret} ${grant.member}" => grant }
+  for_each = { for grant in local.grants : "${grant.secret} ${grant.name}" => grant }
 
   project   = google_secret_manager_secret.this[each.value.secret].project
   secret_id = google_secret_manager_secret.this[each.value.secret].secret_id
@@ -28,5 +28,7 @@ resource "google_secret_manager_secret_iam_member" "access" {
 }
 
 locals {
-  grants = flatten([for secret, members in var.secrets : [for member in members : { secret = secret, member = member }]])
+  grants = flatten([
+    for secret, members in var.secrets : [for name, member in members : { secret = secret, name = name, member = member }]
+  ])
 }

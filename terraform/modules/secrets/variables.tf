@@ -9,8 +9,8 @@ variable "region" {
 }
 
 variable "secrets" {
-  description = "Who may read each secret: members by the secret's name."
-  type        = map(list(string))
+  description = "Who may read each secret: members by their names, by secrets."
+  type        = map(map(string))
 
   validation {
     condition     = alltrue([for members in values(var.secrets) : length(members) > 0])

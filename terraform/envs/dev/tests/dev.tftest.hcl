@@ -5,6 +5,7 @@ variables {
   project_number = "123456789012"
   domain         = "images.example.com"
   image_tag      = "0123abc"
+  budget         = { billing_account = "012345-6789AB-CDEF01", monthly = 500 }
 }
 
 run "is_whole" {

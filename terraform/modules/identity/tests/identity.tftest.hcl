@@ -18,7 +18,7 @@ run "lets_an_account_sign_with_itself" {
   command = plan
 
   variables {
-    access = { imagen-web = { "roles/iam.serviceAccountTokenCreator" = ["serviceAccount:imagen-web@imagen-dev.iam.gserviceaccount.com"] } }
+    access = { imagen-web = { "roles/iam.serviceAccountTokenCreator" = { web = "serviceAccount:imagen-web@imagen-dev.iam.gserviceaccount.com" } } }
   }
 
   assert {

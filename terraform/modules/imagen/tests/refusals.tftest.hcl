@@ -8,6 +8,7 @@ variables {
   domain              = "images.example.com"
   image_tag           = "0123abc"
   deletion_protection = false
+  budget              = null
 }
 
 run "refuses_an_environment_that_nobody_has_described" {

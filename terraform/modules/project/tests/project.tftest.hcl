@@ -23,3 +23,13 @@ run "refuses_a_service_without_its_host" {
 
   expect_failures = [var.services]
 }
+
+run "refuses_a_role_over_everything" {
+  command = plan
+
+  variables {
+    access = { "roles/editor" = { build = "serviceAccount:imagen-build@imagen-dev.iam.gserviceaccount.com" } }
+  }
+
+  expect_failures = [var.access]
+}

@@ -27,11 +27,11 @@ run "grants_on_the_repository_and_on_nothing_wider" {
   command = plan
 
   variables {
-    access = { "roles/artifactregistry.reader" = ["serviceAccount:imagen-nodes@imagen-dev.iam.gserviceaccount.com"] }
+    access = { "roles/artifactregistry.reader" = { nodes = "serviceAccount:imagen-nodes@imagen-dev.iam.gserviceaccount.com" } }
   }
 
   assert {
-    condition     = google_artifact_registry_repository_iam_member.access["roles/artifactregistry.reader serviceAccount:imagen-nodes@imagen-dev.iam.gserviceaccount.com"].repository == "imagen"
+    condition     = google_artifact_registry_repository_iam_member.access["roles/artifactregistry.reader nodes"].repository == "imagen"
     error_message = "The nodes pull from this repository alone."
   }
 }

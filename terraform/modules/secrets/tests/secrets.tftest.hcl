@@ -4,7 +4,7 @@ variables {
   project_id          = "imagen-dev"
   region              = "europe-west4"
   deletion_protection = true
-  secrets             = { secret-key = ["serviceAccount:imagen-web@imagen-dev.iam.gserviceaccount.com"] }
+  secrets             = { secret-key = { web = "serviceAccount:imagen-web@imagen-dev.iam.gserviceaccount.com" } }
 }
 
 run "keeps_a_secret_in_the_region" {
@@ -29,7 +29,7 @@ run "refuses_a_secret_without_a_reader" {
   command = plan
 
   variables {
-    secrets = { secret-key = [] }
+    secrets = { secret-key = {} }
   }
 
   expect_failures = [var.secrets]
