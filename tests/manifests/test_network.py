@@ -34,7 +34,7 @@ DNS = {
     "Cloud DNS": Address("169.254.169.254"),
 }
 GOOGLE, ANYBODY, DATABASE = Address("142.250.1.95"), Address("203.0.113.7"), Address("10.20.0.5")
-PRIVATE_GOOGLE = Address("199.36.153.9")
+METADATA, PRIVATE_GOOGLE = Address("169.254.169.254"), Address("199.36.153.9")
 
 
 def policies(manifests: list[Manifest]) -> list[Manifest]:
@@ -119,7 +119,7 @@ class TestEveryPod:
     @pytest.mark.parametrize("port", [80, 8080])
     def test_learns_who_it_is(self, manifests: list[Manifest], port: int) -> None:
         for name, pod in pods(manifests).items():
-            assert allows(policies(manifests), pod, Address("169.254.169.254"), port), name
+            assert allows(policies(manifests), pod, METADATA, port), name
 
     def test_reads_or_writes_its_bucket(self, manifests: list[Manifest]) -> None:
         for name, pod in pods(manifests).items():
@@ -141,6 +141,7 @@ class TestAPodThatNobodyThoughtOf:
         rules, stray, there = policies(manifests), Pod({"app": "stray"}), pods(manifests)
 
         assert not allows(rules, stray, GOOGLE, 443)
+        assert not allows(rules, stray, METADATA, 80)
         assert not allows(rules, stray, there["triton-inference-server"], GRPC)
         assert not allows(rules, there["upscale-worker"], stray, 8080)
         assert not allows(rules, COLLECTOR, stray, WORKER_METRICS)

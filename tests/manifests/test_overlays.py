@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ class TestEveryOverlay:
     def test_names_no_namespace_of_what_has_none(self, manifests: list[Manifest]) -> None:
         assert [each for each in of_kind(manifests, *CLUSTER_WIDE) if "namespace" in each["metadata"]] == []
 
+    def test_makes_the_namespace_before_what_lives_there(self, manifests: list[Manifest]) -> None:
+        assert manifests[0]["kind"] == "Namespace"
+
     def test_holds_each_object_once(self, manifests: list[Manifest]) -> None:
         names = [(each["kind"], each["metadata"]["name"]) for each in manifests]
 
@@ -67,3 +71,13 @@ class TestEveryComponent:
     @pytest.mark.parametrize("component", components(), ids=lambda path: str(path.relative_to(K8S)))
     def test_says_in_a_readme_what_it_switches(self, component: Path) -> None:
         assert (component / "README.md").is_file()
+
+
+class TestTheReadme:
+    def test_has_a_line_for_each_folder(self) -> None:
+        named = {
+            folder.split("/")[0]
+            for folder in re.findall(r"^\| `(\S+/)` \|", (K8S / "README.md").read_text(), re.MULTILINE)
+        }
+
+        assert named == {path.name for path in K8S.iterdir() if path.is_dir()}
