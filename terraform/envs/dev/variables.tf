@@ -40,3 +40,17 @@ variable "budget" {
     currency        = optional(string, "USD")
   })
 }
+
+variable "database_password" {
+  description = "The database's password, when it is to be set: TF_VAR_database_password, and no file."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+}
+
+variable "database_password_version" {
+  description = "Raised by one to set another password."
+  type        = number
+  default     = 1
+}

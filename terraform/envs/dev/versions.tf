@@ -1,5 +1,6 @@
 terraform {
-  required_version = ">= 1.9"
+  # Arguments that are written and not kept, as the database's password is.
+  required_version = ">= 1.11"
 
   required_providers {
     google = {

@@ -8,11 +8,13 @@ module "secrets" {
   secrets = {
     secret-key   = local.site
     database-url = local.site
-    redis-url    = { web = local.members.web, webhooks = local.members.webhooks }
+    redis-url    = { web = local.members.web }
   }
 }
 
 locals {
   # What runs the site's image, and is told of SQL.
   site = { web = local.members.web, webhooks = local.members.webhooks, migrate = local.members.migrate }
+  # By their full names, which is how their versions and Cloud Run ask for them.
+  secrets = { for name, id in module.secrets.ids : name => "projects/${local.project_id}/secrets/${id}" }
 }

@@ -77,3 +77,63 @@ variable "budget" {
     currency        = optional(string, "USD")
   })
 }
+
+variable "retention_days" {
+  description = "How long pixels and live states are kept: what the longest plan promises."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = var.retention_days >= 1 && var.retention_days <= 365 && floor(var.retention_days) == var.retention_days
+    error_message = "retention_days are whole days, 1 to 365."
+  }
+}
+
+variable "attacks_only_logged" {
+  description = "Whether Cloud Armor lets requests in that look like attacks, and only logs them."
+  type        = bool
+  default     = true
+}
+
+variable "size" {
+  description = "How large the environment is; the modules run, sql and firestore say what each of it means."
+  type = object({
+    web = optional(object({
+      min_instances = optional(number, 0)
+      max_instances = optional(number, 10)
+      memory        = optional(string, "512Mi")
+      cpu_always    = optional(bool, true)
+    }), {})
+    webhooks = optional(object({
+      min_instances = optional(number, 0)
+      max_instances = optional(number, 3)
+      memory        = optional(string, "512Mi")
+      cpu_always    = optional(bool, true)
+    }), {})
+    database = optional(object({
+      tier             = optional(string, "db-custom-1-3840")
+      disk_gb          = optional(number, 10)
+      disk_limit_gb    = optional(number, 100)
+      highly_available = optional(bool, false)
+    }), {})
+    database_connections  = optional(number, 200)
+    database_backups      = optional(number, 7)
+    firestore_recovery    = optional(bool, false)
+    firestore_backup_days = optional(number, 0)
+  })
+  default = {}
+}
+
+variable "database_password" {
+  description = "The password of the database's user: told when its version below is new, and neither kept in a state nor in a plan."
+  type        = string
+  default     = null
+  sensitive   = true
+  ephemeral   = true
+}
+
+variable "database_password_version" {
+  description = "Raised by one to set another password."
+  type        = number
+  default     = 1
+}

@@ -80,11 +80,6 @@ resource "google_cloud_run_v2_service" "site" {
 
         http_get {
           path = "/livez"
-
-          http_headers {
-            name  = "Host"
-            value = each.value.host
-          }
         }
       }
 
@@ -96,11 +91,6 @@ resource "google_cloud_run_v2_service" "site" {
 
         http_get {
           path = "/livez"
-
-          http_headers {
-            name  = "Host"
-            value = each.value.host
-          }
         }
       }
     }

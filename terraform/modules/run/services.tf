@@ -36,7 +36,6 @@ locals {
 
   services = {
     web = {
-      host                 = var.domain
       ingress              = "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
       default_uri_disabled = true
       service_account      = var.service_accounts.web
@@ -48,7 +47,6 @@ locals {
     }
 
     webhooks = {
-      host                 = local.webhooks_host
       ingress              = "INGRESS_TRAFFIC_INTERNAL_ONLY"
       default_uri_disabled = false
       service_account      = var.service_accounts.webhooks

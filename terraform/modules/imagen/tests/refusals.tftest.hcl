@@ -70,3 +70,13 @@ run "refuses_a_tag_that_moves" {
 
   expect_failures = [var.image_tag]
 }
+
+run "refuses_half_a_day" {
+  command = plan
+
+  variables {
+    retention_days = 0.5
+  }
+
+  expect_failures = [var.retention_days]
+}

@@ -1,0 +1,28 @@
+module "storage" {
+  source = "../storage"
+
+  project_id          = local.project_id
+  region              = var.region
+  retention_days      = var.retention_days
+  upload_origins      = ["https://${var.domain}"]
+  deletion_protection = var.deletion_protection
+
+  image_access = {
+    "roles/storage.objectUser" = {
+      # Both delete all that a job has left: that takes a list of it.
+      web      = { member = local.members.web }
+      webhooks = { member = local.members.webhooks }
+      # An output that was uploaded twice replaces itself.
+      worker = { member = local.members.worker, prefix = "outputs/" }
+    }
+
+    "roles/storage.objectViewer" = {
+      worker = { member = local.members.worker, prefix = "inputs/" }
+    }
+  }
+
+  model_access = {
+    "roles/storage.objectViewer" = { triton = local.members.triton }
+    "roles/storage.objectUser"   = { models-fetch = local.members.models_fetch }
+  }
+}
