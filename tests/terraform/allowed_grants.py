@@ -7,8 +7,20 @@ Google's by the domain of its accounts.
 """
 
 ALLOWED: dict[str, set[str]] = {
+    "allUsers": {
+        "roles/run.invoker on cloud_run_v2_service web",
+    },
     "custom-metrics/custom-metrics-stackdriver-adapter": {
         "roles/monitoring.viewer on the project",
+    },
+    "gcp-sa-pubsub": {
+        "roles/iam.serviceAccountTokenCreator on service_account imagen-push",
+        "roles/pubsub.publisher on pubsub_topic dead-letter-jobs",
+        "roles/pubsub.subscriber on pubsub_subscription background-remove-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription enhance-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription style-aged-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription style-comic-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription upscale-jobs-sub",
     },
     "imagen-build": {
         "roles/artifactregistry.writer on artifact_registry_repository imagen",
@@ -18,6 +30,9 @@ ALLOWED: dict[str, set[str]] = {
         "roles/iam.serviceAccountUser on service_account imagen-webhooks",
         "roles/logging.logWriter on the project",
         "roles/ondemandscanning.admin on the project",
+        "roles/run.developer on cloud_run_v2_job migrate",
+        "roles/run.developer on cloud_run_v2_service web",
+        "roles/run.developer on cloud_run_v2_service webhooks",
         "roles/storage.objectViewer on storage_bucket PROJECT-imagen-source",
     },
     "imagen-migrate": {
@@ -28,15 +43,52 @@ ALLOWED: dict[str, set[str]] = {
         "roles/artifactregistry.reader on artifact_registry_repository imagen",
         "roles/container.defaultNodeServiceAccount on the project",
     },
+    "imagen-push": {
+        "roles/run.invoker on cloud_run_v2_service webhooks",
+    },
     "imagen-web": {
+        'roles/datastore.user on the project if resource.name == "projects/PROJECT/databases/(default)"',
         "roles/iam.serviceAccountTokenCreator on service_account imagen-web",
+        "roles/monitoring.metricWriter on the project",
+        "roles/pubsub.publisher on pubsub_topic background-remove-jobs",
+        "roles/pubsub.publisher on pubsub_topic enhance-jobs",
+        "roles/pubsub.publisher on pubsub_topic style-aged-jobs",
+        "roles/pubsub.publisher on pubsub_topic style-comic-jobs",
+        "roles/pubsub.publisher on pubsub_topic upscale-jobs",
         "roles/secretmanager.secretAccessor on secret_manager_secret database-url",
+        "roles/secretmanager.secretAccessor on secret_manager_secret metrics-collector",
         "roles/secretmanager.secretAccessor on secret_manager_secret redis-url",
         "roles/secretmanager.secretAccessor on secret_manager_secret secret-key",
+        "roles/storage.objectUser on storage_bucket PROJECT-imagen",
     },
     "imagen-webhooks": {
+        'roles/datastore.user on the project if resource.name == "projects/PROJECT/databases/(default)"',
+        "roles/monitoring.metricWriter on the project",
+        "roles/pubsub.publisher on pubsub_topic background-remove-jobs",
+        "roles/pubsub.publisher on pubsub_topic enhance-jobs",
+        "roles/pubsub.publisher on pubsub_topic style-aged-jobs",
+        "roles/pubsub.publisher on pubsub_topic style-comic-jobs",
+        "roles/pubsub.publisher on pubsub_topic upscale-jobs",
         "roles/secretmanager.secretAccessor on secret_manager_secret database-url",
-        "roles/secretmanager.secretAccessor on secret_manager_secret redis-url",
+        "roles/secretmanager.secretAccessor on secret_manager_secret metrics-collector",
         "roles/secretmanager.secretAccessor on secret_manager_secret secret-key",
+        "roles/storage.objectUser on storage_bucket PROJECT-imagen",
+    },
+    "imagen/models-fetch": {
+        "roles/storage.objectUser on storage_bucket PROJECT-imagen-models",
+    },
+    "imagen/triton": {
+        "roles/storage.objectViewer on storage_bucket PROJECT-imagen-models",
+    },
+    "imagen/worker": {
+        'roles/datastore.user on the project if resource.name == "projects/PROJECT/databases/(default)"',
+        "roles/pubsub.publisher on pubsub_topic job-events",
+        "roles/pubsub.subscriber on pubsub_subscription background-remove-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription enhance-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription style-aged-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription style-comic-jobs-sub",
+        "roles/pubsub.subscriber on pubsub_subscription upscale-jobs-sub",
+        "roles/storage.objectUser on storage_bucket PROJECT-imagen",
+        "roles/storage.objectViewer on storage_bucket PROJECT-imagen",
     },
 }
