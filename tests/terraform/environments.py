@@ -75,9 +75,13 @@ def _who(member: str) -> str:
 
 def _where(resource: dict[str, Any]) -> str:
     values, kind = resource["values"], resource["type"].removeprefix("google_").removesuffix("_iam_member")
+    conditions = [condition["expression"] for condition in values.get("condition") or []]
+    return " if ".join([_thing(kind, values), *conditions])
+
+
+def _thing(kind: str, values: dict[str, Any]) -> str:
     if kind == "project":
-        conditions = [condition["expression"] for condition in values.get("condition") or []]
-        return " if ".join(["the project", *conditions])
+        return "the project"
     places = ("topic", "subscription", "bucket", "secret_id", "repository", "service_account_id", "name", "service")
     place = next(str(values[name]) for name in places if values.get(name))
     return f"{kind} {place.rpartition('/')[2].partition('@')[0]}"
