@@ -49,6 +49,10 @@ def environment(manifests: list[Manifest], name: str) -> dict[str, str]:
     return told | {each["name"]: each["value"] for each in it.get("env", ())}
 
 
+def project_of(manifests: list[Manifest]) -> str:
+    return str(find(manifests, "ConfigMap", "imagen-config")["data"]["GOOGLE_CLOUD_PROJECT"])
+
+
 class TestTheWorkers:
     def test_are_one_deployment_for_each_operation(self, manifests: list[Manifest]) -> None:
         deployments = {each["metadata"]["name"] for each in of_kind(manifests, "Deployment")}
@@ -68,7 +72,7 @@ class TestTheWorkers:
 
     @pytest.mark.parametrize("worker", WORKERS)
     def test_take_the_jobs_of_their_own_queue(self, manifests: list[Manifest], worker: str) -> None:
-        assert environment(manifests, worker)["WORKER_QUEUE"] == WORKERS[worker].topic
+        assert config.load(environment(manifests, worker)).worker_queue == WORKERS[worker].topic
 
     @pytest.mark.parametrize("worker", WORKERS)
     def test_go_round_all_tritons_that_are_ready(self, manifests: list[Manifest], worker: str) -> None:
@@ -282,10 +286,9 @@ class TestTheModelsVolume:
         assert volume["spec"]["claimRef"] == {"namespace": "imagen", "name": "models-pvc"}
 
     def test_is_of_the_bucket_of_the_project(self, manifests: list[Manifest]) -> None:
-        project = find(manifests, "ConfigMap", "imagen-config")["data"]["GOOGLE_CLOUD_PROJECT"]
         volume = find(manifests, "PersistentVolume", "imagen-models")["spec"]
 
-        assert volume["csi"]["volumeHandle"] == f"{project}-imagen-models"
+        assert volume["csi"]["volumeHandle"] == f"{project_of(manifests)}-imagen-models"
 
     def test_is_larger_than_all_weights(self, manifests: list[Manifest]) -> None:
         capacity = find(manifests, "PersistentVolume", "imagen-models")["spec"]["capacity"]["storage"]
@@ -303,17 +306,18 @@ class TestTheProject:
     @pytest.mark.parametrize("overlay", OVERLAYS)
     def test_is_named_once_in_its_overlay(self, overlay: str) -> None:
         folder = ROOT / "k8s/overlays" / overlay
-        naming = [path.name for path in folder.iterdir() if f"imagen-{overlay}" in path.read_text()]
+        naming = [path.name for path in folder.iterdir() if project_of(rendered(overlay)) in path.read_text()]
 
         assert naming == ["project.yaml"]
 
-    @pytest.mark.parametrize("overlay", OVERLAYS)
-    def test_has_the_images_in_its_own_registry(self, overlay: str) -> None:
-        manifests = rendered(overlay)
-        images = {name: container_of(manifests, name)["image"].rpartition(":")[0] for name in (*WORKERS, TRITON)}
-        registry = f"europe-west4-docker.pkg.dev/imagen-{overlay}/imagen"
+    def test_has_the_images_in_its_own_registry(self, manifests: list[Manifest]) -> None:
+        (registry,) = {container_of(manifests, name)["image"].rpartition("/")[0] for name in (*WORKERS, TRITON)}
+        images = {
+            name: container_of(manifests, name)["image"].split("/")[-1].split(":")[0] for name in (*WORKERS, TRITON)
+        }
 
-        assert images == {**dict.fromkeys(WORKERS, f"{registry}/worker"), TRITON: f"{registry}/triton"}
+        assert fnmatch.fnmatch(registry, f"*-docker.pkg.dev/{project_of(manifests)}/imagen")
+        assert images == {**dict.fromkeys(WORKERS, "worker"), TRITON: "triton"}
 
 
 class TestTheAccounts:

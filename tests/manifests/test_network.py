@@ -136,6 +136,24 @@ class TestEveryPod:
             assert all("exec" in probe for probe in probes), name
 
 
+class TestGooglesCollectors:
+    def test_reach_all_that_they_are_told_to_scrape(self, manifests: list[Manifest]) -> None:
+        rules, scraped = policies(manifests), of_kind(manifests, "PodMonitoring")
+
+        for monitoring in scraped:
+            chosen = [
+                template
+                for _, template in pod_templates(manifests)
+                if matches(monitoring["spec"]["selector"], template["metadata"]["labels"])
+            ]
+            assert chosen, monitoring["metadata"]["name"]
+            for template in chosen:
+                ports = {p["name"]: p["containerPort"] for p in template["spec"]["containers"][0]["ports"]}
+                for endpoint in monitoring["spec"]["endpoints"]:
+                    assert allows(rules, COLLECTOR, Pod(template["metadata"]["labels"]), ports[endpoint["port"]])
+        assert len(scraped) == 2
+
+
 class TestAPodThatNobodyThoughtOf:
     def test_reaches_nothing_and_is_reached_by_nothing(self, manifests: list[Manifest]) -> None:
         rules, stray, there = policies(manifests), Pod({"app": "stray"}), pods(manifests)

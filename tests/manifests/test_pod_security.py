@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.manifests.pod_security import violations
-from tests.manifests.rendering import find, pod_templates
+from tests.manifests.rendering import build_with, components, find, pod_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.manifests.rendering import Manifest
 
@@ -50,6 +51,12 @@ class TestEveryPod:
 
         assert {name: said for name, template in templates if (said := violations(template))} == {}
         assert len(templates) >= 7
+
+    @pytest.mark.parametrize("component", components(), ids=lambda path: path.name)
+    def test_stays_restricted_with_a_component(self, component: Path) -> None:
+        templates = pod_templates(build_with(component))
+
+        assert {name: said for name, template in templates if (said := violations(template))} == {}
 
 
 class TestTheStandard:
