@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench.cloud import jobs, queue, watching
+from bench.cloud import jobs, memory, queue, watching
 
-TABLES = {"queue": queue.main, "jobs": jobs.main, "watching": watching.main}
+TABLES = {"queue": queue.main, "jobs": jobs.main, "watching": watching.main, "memory": memory.main}
 
 
 def main(*names: str) -> None:

@@ -55,10 +55,14 @@ def _first_call(host: str) -> None:
 
 
 @contextmanager
-def cloud_site(folder: Path, triton_url: str, *, workers: bool = True) -> Iterator[RunningSite]:
-    """Run web and, with workers, one for each operation, the webhooks service and the sweep; the SQL is SQLite."""
+def cloud_site(folder: Path, triton_url: str, *, workers: bool = True, **told: str) -> Iterator[RunningSite]:
+    """
+    Run web and, with workers, one for each operation, the webhooks service and the sweep; the SQL is SQLite.
+
+    told: variables beside those that name the emulators.
+    """
     with emulators() as hosts:
-        settings = {**hosts, "IMAGEN_PROFILE": "emulators", "PUSH_TOKEN": "for the emulator of this benchmark"}
+        settings = {**hosts, "IMAGEN_PROFILE": "emulators", "PUSH_TOKEN": "for the emulator of this benchmark", **told}
         site = RunningSite(folder / "cloud", triton_url, settings, concurrency=4)
         port = free_port()
         try:

@@ -101,7 +101,7 @@ variable "size" {
     web = optional(object({
       min_instances = optional(number, 0)
       max_instances = optional(number, 10)
-      memory        = optional(string, "512Mi")
+      memory        = optional(string, "1Gi")
       cpu_always    = optional(bool, true)
     }), {})
     webhooks = optional(object({

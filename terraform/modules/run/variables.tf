@@ -96,12 +96,12 @@ variable "service_accounts" {
 }
 
 variable "web" {
-  description = "The size of web. cpu_always: paid for as long as an instance is there, and measured (docs/decisions/0043). concurrency: requests and open websockets together."
+  description = "The size of web. cpu_always: paid for as long as an instance is there, and measured (docs/decisions/0043). memory: eight of the largest photos at once (docs/benchmarks.md). concurrency: requests and open websockets together."
   type = object({
     min_instances = optional(number, 0)
     max_instances = optional(number, 10)
     cpu           = optional(string, "1")
-    memory        = optional(string, "512Mi")
+    memory        = optional(string, "1Gi")
     concurrency   = optional(number, 100)
     cpu_always    = optional(bool, true)
   })
