@@ -118,7 +118,7 @@ class Controller:
         down = max([wanted, *self._since(now - self.settings.down.window)])
         self._recommended.append(_Change(now, wanted))
         longest = max(self.settings.up.window, self.settings.down.window)
-        while self._recommended[0].at <= now - longest:
+        while self._recommended and self._recommended[0].at <= now - longest:
             self._recommended.popleft()
         return min(max(replicas, up), down)
 

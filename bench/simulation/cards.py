@@ -135,7 +135,6 @@ class Triton:
         self._gone: list[Card] = []
         self._coming: deque[int] = deque()
         self._numbers = count()
-        self.paid_seconds = 0.0
         self._next = 0
         self._waiting_for_a_card: list[Call] = []
 
@@ -176,14 +175,12 @@ class Triton:
         return call
 
     def measuring(self) -> Iterator[simpy.Event]:
-        """Run the scrapes and the recording rules, and the bill, for as long as the simulation goes."""
+        """Run the scrapes and the recording rules for as long as the simulation goes."""
         while True:
             now = self.env.now
             visible_at = now + self.assumed.rules_late
             self.queue_seconds.sample(self.waits.read(now), visible_at=visible_at)
             self.pending_requests.sample(sum(card.pending for card in self.cards), visible_at=visible_at)
-            # A node that is starting is paid for.
-            self.paid_seconds += self.replicas * self.assumed.rules_every
             yield self.env.timeout(self.assumed.rules_every)
 
     def _start(self, number: int, seconds: float) -> Iterator[simpy.Event]:

@@ -27,12 +27,18 @@ _LOOK_EVERY = 15.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked of the system: so many jobs at once, evenly over the five operations."""
+    """
+    What is asked of the system: so many jobs at once, and so many a minute from then on, evenly over the operations.
+
+    The jobs of the stream come by chance (Poisson), for so many hours.
+    """
 
     jobs: int = 100
     spike_at: float = 300
+    jobs_a_minute: float = 0
+    hours: float = 0
     seed: int = 1
-    # The simulation ends when everything has been quiet for this long, or here.
+    # A run ends when all is quiet again, or here.
     longest: float = 30 * 24 * 3600
 
 
@@ -56,7 +62,6 @@ class Result:
     scenario: Scenario
     looks: list[Look]
     jobs: list[Job] = field(repr=False)
-    card_seconds_paid: float
     card_seconds_busy: float
 
     @property
@@ -68,6 +73,18 @@ class Result:
     def waited(self, percent: float) -> float:
         """Return how long a job took, from its submission to its end, at this percentile."""
         return percentile([job.finished_at - job.submitted_at for job in self.jobs if job.finished_at], percent)
+
+    @property
+    def cards_paid_hours(self) -> float:
+        """Return the hours of cards from the spike until all was quiet; a card is paid for while its node starts."""
+        return sum(look.cards for look in self.looks if look.at >= self.scenario.spike_at) * _LOOK_EVERY / 3600
+
+    @property
+    def cards_computing(self) -> float:
+        """Return how much of the time the cards that answer computed, from the spike to the last job's end."""
+        end = self.drained_at or self.looks[-1].at
+        answering = sum(look.cards_ready for look in self.looks if self.scenario.spike_at <= look.at <= end)
+        return self.card_seconds_busy / (answering * _LOOK_EVERY)
 
     def at(self, seconds: float) -> Look:
         """Return the last look at or before a time."""
@@ -88,6 +105,8 @@ class Cluster:
         self.pools = [self._pool(each) for each in workers]
         self.jobs: list[Job] = []
         self.looks: list[Look] = []
+        self._all_submitted = False
+        self._fewest_pods = sum(each.minimum for each in autoscalers.values())
         self._begin(self.triton, autoscalers[TRITON])
         for pool, each in zip(self.pools, workers, strict=True):
             self._begin(pool, each)
@@ -98,7 +117,7 @@ class Cluster:
         """Run until all jobs are done and all pools are at their smallest."""
         self.env.process(self._spike())
         self.env.run(until=self.env.any_of([self.env.process(self._quiet()), self.env.timeout(self.scenario.longest)]))
-        return Result(self.scenario, self.looks, self.jobs, self.triton.paid_seconds, self.triton.busy_seconds)
+        return Result(self.scenario, self.looks, self.jobs, self.triton.busy_seconds)
 
     def _subscription(self, name: str) -> Subscription:
         queue = Subscription(self.env, OPERATIONS[name])
@@ -117,7 +136,6 @@ class Cluster:
 
     def _begin(self, pool: Pool | Triton, autoscaler: Autoscaler) -> None:
         pool.scale(autoscaler.minimum, at_once=True)
-        self._quietest = getattr(self, "_quietest", 0) + autoscaler.minimum
         self.env.process(self._autoscaling(pool, Controller(autoscaler, replicas=autoscaler.minimum)))
 
     def _autoscaling(self, pool: Pool | Triton, controller: Controller) -> Iterator[simpy.Event]:
@@ -138,7 +156,12 @@ class Cluster:
     def _spike(self) -> Iterator[simpy.Event]:
         yield self.env.timeout(self.scenario.spike_at)
         queues = list(self.queues.values())
-        self.jobs = [queues[number % len(queues)].publish() for number in range(self.scenario.jobs)]
+        self.jobs += [queues[number % len(queues)].publish() for number in range(self.scenario.jobs)]
+        ends_at = self.env.now + self.scenario.hours * 3600
+        while self.scenario.jobs_a_minute and self.env.now < ends_at:
+            yield self.env.timeout(self._chance.expovariate(self.scenario.jobs_a_minute / 60))
+            self.jobs.append(self._chance.choice(queues).publish())
+        self._all_submitted = True
 
     def _looking(self) -> Iterator[simpy.Event]:
         while True:
@@ -160,7 +183,7 @@ class Cluster:
         while True:
             yield self.env.timeout(_LOOK_EVERY)
             look = self._look()
-            if self.jobs and not look.jobs_left and look.workers + look.cards <= self._quietest:
+            if self._all_submitted and not look.jobs_left and look.workers + look.cards <= self._fewest_pods:
                 return
 
 
