@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (Unreadable, OSError) as error:
         print(f"Cannot read the autoscalers: {error}", file=sys.stderr)
         return 2
-    if not (asked.timeline or asked.scale or asked.limits or asked.stream or asked.picture):
+    if not (asked.timeline or asked.scale or asked.limits or asked.guesses or asked.stream or asked.picture):
         asked.timeline = True
     if asked.timeline:
         print(tables.timeline(deployed, seeds=range(1, asked.seeds + 1)))
@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(
             tables.limits(deployed, factor=asked.limits, cards=(1, 2, 3, 6, 12), workers=(5, 20, 40), seed=asked.seed)
         )
+    if asked.guesses:
+        print(tables.guesses(deployed, seed=asked.seed))
     if asked.stream:
         print(tables.stream(deployed, rates=asked.stream, goals=GOALS, seed=asked.seed))
     if asked.picture:
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_positive, default=20, metavar="N", help="seeds of --timeline (20)")
     parser.add_argument("--scale", type=_factor, nargs="+", metavar="TIMES", help="so many times the spike")
     parser.add_argument("--limits", type=_factor, metavar="TIMES", help="such a spike with other maxReplicas")
+    parser.add_argument("--guesses", action="store_true", help="the spike with other assumptions")
     parser.add_argument("--stream", type=_factor, nargs="+", metavar="RATE", help="jobs a minute after the spike")
     parser.add_argument("--picture", type=Path, metavar="PATH", help="write the timeline as .svg or .png")
     parser.add_argument("--seed", type=int, default=1, help="of everything but --timeline (1)")

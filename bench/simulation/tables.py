@@ -6,9 +6,10 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.simulation.assumptions import Assumptions
 from bench.simulation.manifests import QUEUE_SECONDS, TRITON
 from bench.simulation.run import Scenario, simulate
-from bench.simulation.timeline import REFERENCE
+from bench.simulation.timeline import REFERENCE, departures
 from bench.tables import table
 
 if TYPE_CHECKING:
@@ -77,6 +78,26 @@ def stream(deployed: Deployed, *, rates: Sequence[float], goals: Sequence[float]
                 )
             )
     return table(f"{SPIKE} jobs at once and a stream after them, {_STREAM_HOURS} hours", rows)
+
+
+def guesses(deployed: Deployed, *, seed: int) -> str:
+    """Return what the reference's spike becomes when one of the assumptions is another."""
+    usual = Assumptions()
+    rows = [("assumed", *_HEAD, "of the reference")]
+    for said, assumed in (
+        ("as above", usual),
+        ("four pictures in a pass gain nothing", replace(usual, batch_gain=1)),
+        ("four pictures in a pass are four times as fast", replace(usual, batch_gain=4)),
+        ("every operation 10 s alone", replace(usual, seconds_alone=dict.fromkeys(usual.seconds_alone, 10))),
+        ("every operation 32 s alone", replace(usual, seconds_alone=dict.fromkeys(usual.seconds_alone, 32))),
+        ("a card comes in 2 minutes", replace(usual, card_start=(120, 120))),
+        ("a card comes in 20 minutes", replace(usual, card_start=(1200, 1200))),
+        ("Pub/Sub's count is never late", replace(usual, backlog_every=1, backlog_late=(0, 0))),
+    ):
+        result = simulate(deployed, assumed=assumed, scenario=Scenario(jobs=SPIKE, seed=seed))
+        held = len(REFERENCE) - len(departures(result))
+        rows.append((said, *_figures(result), f"{held} of {len(REFERENCE)}"))
+    return table(f"{SPIKE} jobs at once, with other guesses", rows)
 
 
 def with_most(deployed: Deployed, *, cards: int | None = None, workers: int | None = None) -> Deployed:
