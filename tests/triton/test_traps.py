@@ -17,6 +17,7 @@ from inference import tensors
 from inference.client import Cancellation, InferenceRequest, InferenceResult
 from inference.errors import InferenceRefused
 from inference.triton_client import TritonInferenceClient
+from tests.manifests.metric_names import TRITONS_REQUESTS
 from triton_models.local_triton import LocalTriton
 from triton_models.server_wheel import PROJECT_ROOT
 
@@ -42,9 +43,14 @@ def sleep(
     return client.infer(request, timeout=timeout, on_progress=lambda _: None, cancellation=Cancellation())
 
 
-def waiting(server: LocalTriton, model: str) -> int:
+def metrics_of(server: LocalTriton) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
+        text: str = answer.read().decode()
+        return text
+
+
+def waiting(server: LocalTriton, model: str) -> int:
+    text = metrics_of(server)
     found = re.search(rf'^nv_inference_pending_request_count{{model="{model}",version="1"}} (\d+)', text, re.MULTILINE)
     assert found
     return int(found[1])
@@ -54,6 +60,13 @@ def waiting(server: LocalTriton, model: str) -> int:
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as pool:
         yield pool
+
+
+class TestTritonsMetrics:
+    def test_have_the_names_that_it_is_watched_and_scaled_by(self, triton: LocalTriton) -> None:
+        named = set(re.findall(r"^# TYPE (\w+)", metrics_of(triton), re.MULTILINE))
+
+        assert named >= TRITONS_REQUESTS
 
 
 class TestAClientThatDies:

@@ -13,6 +13,7 @@ module "imagen" {
   budget                    = var.budget
   database_password         = var.database_password
   database_password_version = var.database_password_version
+  alerts                    = var.alerts
   deletion_protection       = false
 
   size = {

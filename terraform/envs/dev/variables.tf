@@ -54,3 +54,20 @@ variable "database_password_version" {
   type        = number
   default     = 1
 }
+
+variable "alerts" {
+  description = "Whom alerts are sent to, and where their runbooks can be read; nobody hears of them while it is empty."
+  type = object({
+    channels = optional(map(object({
+      type   = string
+      labels = map(string)
+      tells  = optional(set(string), ["page", "ticket"])
+    })), {})
+    made_by_hand = optional(object({
+      page   = optional(set(string), [])
+      ticket = optional(set(string), [])
+    }), {})
+    runbooks = optional(string, "")
+  })
+  default = {}
+}
