@@ -4,5 +4,5 @@ A smoke test of a site that runs: photos sent as anybody would, and what comes o
     SMOKE_API_KEY=img_live_… python -m imagen_site.smoke https://imagen.example.com
 
 It needs a key of an account that nobody else uses, with credits for one small photo by each operation. A release runs
-it as the Cloud Run job `smoke` (.ci/cloud/smoke); it works as well on `make run`. No setting of the site is read.
+it twice (.ci/cloud/smoke); it works as well on `make run`. No setting of the site is read.
 """

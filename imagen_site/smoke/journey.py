@@ -39,9 +39,12 @@ class Journey:
     settling: float = 120
     say: Callable[[str], None] = print
 
-    def make(self, operations: Iterable[str]) -> None:
+    def check_health(self) -> None:
         for path in ("/livez", "/readyz"):
             self.site.check_health(path)
+
+    def make(self, operations: Iterable[str]) -> None:
+        self.check_health()
         before = self.site.credits()
         accepted = {name: self._submitted(OPERATIONS[name]) for name in operations}
         end = time.monotonic() + self.patience

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A load balancer gives up after half a minute; so does a caller.
 _PATIENCE_SECONDS = 30
@@ -24,10 +27,10 @@ class Credits:
 class Site:
     """What a caller with a key sees. Raises SmokeFailure where an answer is not the one that it should be."""
 
-    def __init__(self, url: str, *, key: str) -> None:
+    def __init__(self, url: str, *, key: str, headers: Mapping[str, str] | None = None) -> None:
         self._http = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {key}"},
+            headers={**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})},
             timeout=_PATIENCE_SECONDS,
             follow_redirects=True,
         )

@@ -39,6 +39,7 @@ class Answers:
     charged: int = 2
     held: int = 0
     not_json: bool = False
+    wanted_header: tuple[str, str] | None = None
 
     def submitted(self) -> dict[str, Any]:
         job_id = self.job_ids.pop(0) if len(self.job_ids) > 1 else self.job_ids[0]
@@ -56,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
     spent: ClassVar[list[int]]
 
     def do_GET(self) -> None:
-        if self.path == self.answers.unwell:
+        wanted = self.answers.wanted_header
+        if self.path == self.answers.unwell or (wanted and self.headers.get(wanted[0]) != wanted[1]):
             self._send(b"{}", status=503)
         elif self.path == "/result":
             self._send(self.answers.picture)
@@ -184,6 +186,24 @@ class TestTheCommand:
 
         assert main([url]) == 1
         assert "The smoke test failed. /readyz" in capsys.readouterr().err
+
+    def test_sends_a_header_with_every_request(
+        self, url: str, answers: Answers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        answers.wanted_header = ("X-Imagen-Revision", "candidate")
+        monkeypatch.setenv("SMOKE_API_KEY", "img_test_key")
+        command = [url, "--operations", "style_comic"]
+
+        assert main([*command, "--header", "X-Imagen-Revision=candidate"]) == 0
+        assert main(command) == 1
+
+    def test_looks_at_the_health_alone_without_a_key_and_says_so(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.delenv("SMOKE_API_KEY", raising=False)
+
+        assert main([url, "--health-alone"]) == 0
+        assert "no photo was sent" in capsys.readouterr().out
 
     def test_asks_for_its_key(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.delenv("SMOKE_API_KEY", raising=False)

@@ -1,4 +1,4 @@
-"""Programs that stand for gcloud, kubectl, docker and curl: they take notes, and answer what a test says."""
+"""Programs that stand for gcloud, kubectl and docker: they take notes, and answer what a test says."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class CloudCommands:
                 "REGION": "europe-west4",
                 "ENVIRONMENT": environment,
                 "SITE_URL": "https://dev.imagen.example.com",
+                "SMOKE": "photos",
                 "SCAN_LOCATION": "europe",
                 "RELEASE_DIR": str(self.workspace),
             },
@@ -87,6 +88,6 @@ class CloudCommands:
         program = _PROGRAM.format(
             notes=shlex.quote(str(self.folder / "notes")), kubectl=shutil.which("kubectl"), answers=answers
         )
-        for name in ("gcloud", "kubectl", "docker", "curl"):
+        for name in ("gcloud", "kubectl", "docker"):
             (self.folder / "bin" / name).write_text(program)
             (self.folder / "bin" / name).chmod(0o755)

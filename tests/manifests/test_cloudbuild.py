@@ -92,6 +92,13 @@ class TestCloudBuild:
 
         assert used - BUILT_IN == set(build["substitutions"])
 
+    @pytest.mark.parametrize("name", ["build-api", "build-worker"])
+    def test_builds_targets_that_there_are(self, steps: dict[str, dict[str, Any]], name: str) -> None:
+        _script, image, dockerfile, target = steps[name]["args"]
+
+        assert name == f"build-{image}"
+        assert re.search(rf"(?im)^FROM \S+ AS {target}$", (ROOT / dockerfile).read_text())
+
     def test_knows_every_file_that_tritons_image_is_made_of(self, steps: dict[str, dict[str, Any]]) -> None:
         _script, _image, *known = steps["look-up-triton"]["args"]
         dockerfile = (ROOT / "triton_models/Dockerfile").read_text()

@@ -85,9 +85,27 @@ resource "google_compute_url_map" "https" {
     name            = "site"
     default_service = google_compute_backend_service.web.id
 
-    path_rule {
-      paths   = ["/static/*"]
-      service = google_compute_backend_service.static.id
+    route_rules {
+      priority = 1
+      service  = google_compute_backend_service.candidate.id
+
+      match_rules {
+        prefix_match = "/"
+
+        header_matches {
+          header_name = local.candidate_header
+          exact_match = local.candidate_tag
+        }
+      }
+    }
+
+    route_rules {
+      priority = 2
+      service  = google_compute_backend_service.static.id
+
+      match_rules {
+        prefix_match = "/static/"
+      }
     }
   }
 }

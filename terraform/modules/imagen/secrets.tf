@@ -9,6 +9,8 @@ module "secrets" {
     secret-key   = local.site
     database-url = local.site
     redis-url    = { web = local.members.web }
+    # A key of the account that a release's smoke test sends photos with; .ci/cloud/smoke.
+    smoke-api-key = { build = local.members.build }
   }
 }
 

@@ -21,11 +21,32 @@ run "keeps_static_files_on_the_way_and_nothing_else" {
 
   assert {
     condition = (
-      length(google_compute_url_map.https.path_matcher[0].path_rule) == 1 &&
-      one(google_compute_url_map.https.path_matcher[0].path_rule[0].paths) == "/static/*" &&
-      google_compute_url_map.https.default_service == google_compute_backend_service.web.id
+      [for rule in google_compute_url_map.https.path_matcher[0].route_rules : rule.match_rules[0].prefix_match
+      if rule.service == google_compute_backend_service.static.id] == ["/static/"] &&
+      google_compute_url_map.https.path_matcher[0].default_service == google_compute_backend_service.web.id
     )
     error_message = "STATIC_URL."
+  }
+}
+
+run "sends_to_a_candidate_only_whoever_names_it" {
+  command = apply
+
+  assert {
+    condition = [
+      for rule in google_compute_url_map.https.path_matcher[0].route_rules : rule.match_rules[0].header_matches[0].exact_match
+      if rule.service == google_compute_backend_service.candidate.id
+    ] == ["candidate"]
+    error_message = "A revision that nobody has tried is for the smoke test alone."
+  }
+
+  assert {
+    condition = (
+      google_compute_region_network_endpoint_group.candidate.cloud_run[0].tag == "candidate" &&
+      google_compute_backend_service.candidate.security_policy == google_compute_security_policy.this.id &&
+      !google_compute_backend_service.candidate.enable_cdn
+    )
+    error_message = "What is tried must be behind the same door."
   }
 }
 
