@@ -68,6 +68,12 @@ class TestEveryComponent:
     def test_builds_alone(self, component: Path) -> None:
         assert build_with(component)
 
+    def test_is_what_kubernetes_takes(self, tmp_path: Path) -> None:
+        # In one run: it takes a second to begin.
+        every = [each for component in components() for each in build_with(component) if built_in(each)]
+
+        assert complaints_of_kubernetes(every, tmp_path) == ""
+
     @pytest.mark.parametrize("component", components(), ids=lambda path: str(path.relative_to(K8S)))
     def test_says_in_a_readme_what_it_switches(self, component: Path) -> None:
         assert (component / "README.md").is_file()
