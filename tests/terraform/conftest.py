@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.terraform.offline import TERRAFORM, Terraform
+from tests.terraform.environments import applied
+from tests.terraform.offline import ENVIRONMENTS, TERRAFORM, Terraform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.terraform.environments import Environment
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,9 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
     """Yield terraform for the folders of terraform/: `terraform(folder, "validate")`."""
     with Terraform.over(TERRAFORM, scratch=tmp_path_factory.mktemp("terraform")) as terraform:
         yield terraform
+
+
+@pytest.fixture(scope="session", params=ENVIRONMENTS, ids=lambda folder: folder.name)
+def environment(request: pytest.FixtureRequest, terraform: Terraform) -> Environment:
+    """Return each of the environments in turn, with all its resources."""
+    return applied(terraform, request.param)

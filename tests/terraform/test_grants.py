@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.terraform.allowed_grants import ALLOWED
-from tests.terraform.environments import applied
-from tests.terraform.offline import ENVIRONMENTS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.terraform.environments import Environment
-    from tests.terraform.offline import Terraform
 
 pytestmark = pytest.mark.deployment
 
@@ -26,12 +21,6 @@ TOO_MUCH = (
     "roles/iam.securityAdmin",
     "roles/resourcemanager.projectIamAdmin",
 )
-
-
-@pytest.fixture(params=ENVIRONMENTS, ids=lambda folder: folder.name)
-def environment(request: pytest.FixtureRequest, terraform: Terraform) -> Environment:
-    folder: Path = request.param
-    return applied(terraform, folder)
 
 
 def by_member(environment: Environment) -> dict[str, set[str]]:

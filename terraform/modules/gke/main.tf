@@ -43,7 +43,14 @@ resource "google_container_cluster" "imagen" {
   }
 
   # With dataplane V2 the policies of k8s/ are kept by the nodes themselves.
-  datapath_provider = "ADVANCED_DATAPATH"
+  datapath_provider           = "ADVANCED_DATAPATH"
+  enable_intranode_visibility = true
+
+  master_auth {
+    client_certificate_config {
+      issue_client_certificate = false
+    }
+  }
 
   addons_config {
     # The model volume is a bucket.
