@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HOURS, SECONDS = 730, 3600
 # As the manifests say (k8s/workers): what a worker asks for, the jobs that it has at once, and how many always run.
 WORKER_CPUS, WORKER_GIB, WORKER_JOBS, WORKERS = 0.25, 0.5, 2, len(OPERATIONS)
+# What the machines in prices.toml have; of that GKE keeps some for itself.
+MACHINE_GIB = {"t4": 30, "l4": 32}
 # A worker fetches and stores the picture too.
 WORKER_SECONDS = 2.0
 # One core of a machine without a card, for the light engines: an n1-standard-8 has eight.
