@@ -63,7 +63,7 @@ class Config:
     var_dir: Path  # IMAGEN_VAR_DIR: everything the local profile writes
     database: Mapping[str, object] = field(repr=False)  # DATABASE_URL, as Django wants it
     queue_path: Path  # QUEUE_PATH: the local queue's file
-    triton_url: str  # TRITON_URL: "host:port" of Triton's gRPC endpoint
+    triton_url: str  # TRITON_URL: "host:port" of Triton's gRPC endpoint; empty: not for this process to ask
 
     job_lease: timedelta  # JOB_LEASE_SECONDS: how long a worker may hold a job before another may take it
     job_renew: timedelta  # JOB_RENEW_SECONDS: the longest a worker stays silent; at most a quarter of the lease
@@ -151,7 +151,7 @@ def _read_all(reader: _Reader) -> dict[str, object]:
         "debug": reader.read("DEBUG", _flag, "false"),
         "log_level": reader.read("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
         "queue_path": reader.read("QUEUE_PATH", Path, str(var_dir / "queue.sqlite3")),
-        "triton_url": reader.read("TRITON_URL", _host_and_port, None if profile == "gcp" else "127.0.0.1:8101"),
+        "triton_url": _read_triton(reader, profile=profile, service=service),
         **_read_job_settings(reader),
         "image_url_patience": reader.read("IMAGE_URL_SECONDS", _seconds, "20"),
         "upload_lifetime": reader.read("UPLOAD_SECONDS", _upload_seconds, "3600"),
@@ -186,6 +186,13 @@ def _read_site(reader: _Reader, var_dir: Path, *, profile: str, service: str) ->
         "allowed_hosts": reader.read("ALLOWED_HOSTS", _names, unless_told("127.0.0.1,localhost,[::1]")),
         "database": database(),
     }
+
+
+def _read_triton(reader: _Reader, *, profile: str, service: str) -> str | None:
+    """Read where Triton is. In the cloud only a worker gets through to it, and the others are not told."""
+    if profile == "gcp" and service != "worker":
+        return reader.read("TRITON_URL", lambda text: _host_and_port(text) if text else "", "")
+    return reader.read("TRITON_URL", _host_and_port, None if profile == "gcp" else "127.0.0.1:8101")
 
 
 def _read_cloud(reader: _Reader, *, profile: str, service: str) -> Cloud:

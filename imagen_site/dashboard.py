@@ -33,11 +33,15 @@ _HOUR = timedelta(hours=1)
 
 @dataclass
 class QueueRow:
-    """One operation: its unfinished jobs, the oldest that waits, and whether its model is there."""
+    """
+    One operation: its unfinished jobs, the oldest that waits, and whether its model is there.
+
+    ready: None where this process may not ask.
+    """
 
     title: str
     operation: str
-    ready: bool
+    ready: bool | None
     queued: int = 0
     processing: int = 0
     oldest: datetime | None = None
@@ -60,7 +64,7 @@ def with_state_of_the_site(request: HttpRequest, context: dict[str, Any]) -> dic
 def _queues(*, now: datetime) -> dict[str, Any]:
     """Count the unfinished jobs by their live state, up to a number that no page should have to read."""
     ready = health.models_ready()
-    rows = {name: QueueRow(each.title, name, ready[name]) for name, each in OPERATIONS.items()}
+    rows = {name: QueueRow(each.title, name, ready.get(name)) for name, each in OPERATIONS.items()}
     unfinished = Job.objects.unsettled().order_by("requested_at").values_list("id", "operation", "requested_at")
     found = list(unfinished[: MAX_LIVE + 1])
     shown = found[:MAX_LIVE]

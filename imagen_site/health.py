@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import Error, connection
@@ -30,7 +29,8 @@ def answer_probes_by_any_name(respond: Callable[[HttpRequest], HttpResponse]) ->
 
     Who probes a container names it by an address of its own, which is none of ALLOWED_HOSTS: the answer would be 400.
     """
-    host = urlsplit(settings.IMAGEN.site_url).netloc
+    # Not SITE_URL's: the webhooks service is told of the site's, and has another one itself.
+    host = settings.ALLOWED_HOSTS[0]
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if request.path_info in _PROBES:
@@ -60,7 +60,9 @@ def readyz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
 
 
 def models_ready() -> dict[str, bool]:
-    """Return for each operation whether its model can be asked now."""
+    """Return for each operation whether its model can be asked now; nothing where this process may not ask."""
+    if not settings.IMAGEN.triton_url:
+        return {}
     # All at once: a model server that hangs costs one wait and not one for each model.
     with ThreadPoolExecutor(len(OPERATIONS)) as pool:
         ready = pool.map(_model_is_ready, [operation.model for operation in OPERATIONS.values()])

@@ -99,7 +99,9 @@ WORKER = {
     "TRITON_URL": "triton:8001",
 }
 SITE = {
-    **WORKER,
+    "IMAGEN_PROFILE": "gcp",
+    "GOOGLE_CLOUD_PROJECT": "prints",
+    "GCS_BUCKET": "photos",
     "SECRET_KEY": SECRET,
     "DATABASE_URL": "postgres://imagen:hidden@10.0.0.3/imagen",
     "SITE_URL": "https://imagen.example",
@@ -132,6 +134,13 @@ class TestTheCloud:
             "(default)",
         )
         assert loaded.cloud.pubsub_emulator == ""
+        assert loaded.triton_url == ""
+
+    def test_refuses_a_worker_that_was_told_of_no_model_server(self, tmp_path: Path) -> None:
+        told = {name: text for name, text in WORKER.items() if name != "TRITON_URL"}
+
+        with pytest.raises(config.ConfigError, match="TRITON_URL is not set"):
+            load(tmp_path, **told, IMAGEN_SERVICE="worker")
 
     def test_tells_a_worker_of_no_database_and_no_secret(self, tmp_path: Path) -> None:
         loaded = load(tmp_path, **WORKER, IMAGEN_SERVICE="worker", DATABASE_URL="postgres://u:hidden@127.0.0.1/db")

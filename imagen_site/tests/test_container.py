@@ -73,7 +73,7 @@ class TestTheApi:
     ) -> None:
         said = refusal(monkeypatch, capsys, "api", {"IMAGEN_PROFILE": "gcp", "PORT": "http"})
 
-        for name in ("SECRET_KEY", "DATABASE_URL", "GCS_BUCKET", "TRITON_URL", "PORT: 'http' is not a port"):
+        for name in ("SECRET_KEY", "DATABASE_URL", "GCS_BUCKET", "SITE_URL", "PORT: 'http' is not a port"):
             assert name in said
         assert "Traceback" not in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.test import Client
+    from pytest_django.fixtures import SettingsWrapper
 
     from accounts.models import User
 
@@ -85,6 +87,14 @@ class TestTheFirstPage:
         assert (told["queued"], told["processing"]) == (2, 1)
         assert 299 < told["oldest_seconds"] < 360
         assert [(row.operation, row.ready) for row in told["queues"]][:2] == [("upscale", True), ("enhance", False)]
+
+    def test_says_nothing_of_models_that_it_may_not_ask(self, operator: Client, settings: SettingsWrapper) -> None:
+        settings.IMAGEN = replace(settings.IMAGEN, triton_url="")
+
+        answer = operator.get("/admin/")
+
+        assert {row.ready for row in answer.context["site_state"]["queues"]} == {None}
+        assert b"does not answer" not in answer.content
 
     def test_counts_the_failures_of_an_hour_by_their_code(
         self, operator: Client, alice: User, states: MemoryStateStore

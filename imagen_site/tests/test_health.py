@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from django.test import Client
     from pytest_django import DjangoDbBlocker
+    from pytest_django.fixtures import SettingsWrapper
 
     from inference.client import InferenceClient
 
@@ -53,6 +55,14 @@ class TestLivez:
 
         assert client.get(path, HTTP_HOST="10.8.0.17:8080").status_code == 200
 
+    def test_answers_a_probe_of_a_service_that_is_not_where_the_site_is(
+        self, client: Client, settings: SettingsWrapper
+    ) -> None:
+        settings.IMAGEN = replace(settings.IMAGEN, site_url="https://imagen.example")
+        settings.ALLOWED_HOSTS = ["webhooks-1.europe-west4.run.app"]
+
+        assert client.get("/livez", HTTP_HOST="10.8.0.17:8080").status_code == 200
+
     def test_leaves_every_other_page_to_the_hosts_that_are_allowed(self, client: Client, db: None) -> None:
         assert client.get("/api/v1/jobs", HTTP_HOST="10.8.0.17:8080").status_code == 400
 
@@ -69,6 +79,13 @@ class TestReadyz:
             "database": True,
             "models": dict.fromkeys(OPERATIONS, True),
         }
+
+    def test_says_nothing_of_models_that_it_may_not_ask(
+        self, client: Client, db: None, settings: SettingsWrapper
+    ) -> None:
+        settings.IMAGEN = replace(settings.IMAGEN, triton_url="")
+
+        assert client.get("/readyz").json() == {"ready": True, "database": True, "models": {}}
 
     def test_names_the_model_that_is_missing(self, client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
         ask(monkeypatch, FakeInferenceClient(models=["upscale"]))
