@@ -43,8 +43,14 @@ def allows(
     """Return whether a connection from source to a port of target gets through."""
     policies = list(policies)
     sent = isinstance(source, Address) or _one_end(policies, "egress", source, target, port, protocol)
-    received = isinstance(target, Address) or _one_end(policies, "ingress", target, source, port, protocol)
-    return sent and received
+    return sent and receives(policies, source, target, port, protocol)
+
+
+def receives(
+    policies: Iterable[Policy], source: Pod | Address, target: Pod | Address, port: int, protocol: str = "TCP"
+) -> bool:
+    """Return whether target takes the connection, whatever source may send."""
+    return isinstance(target, Address) or _one_end(list(policies), "ingress", target, source, port, protocol)
 
 
 def _one_end(policies: list[Policy], direction: str, here: Pod, there: Pod | Address, port: int, protocol: str) -> bool:

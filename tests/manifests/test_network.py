@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.operations import OPERATIONS
-from tests.manifests.network import Address, Pod, allows, matches
+from tests.manifests.network import Address, Pod, allows, matches, receives
 from tests.manifests.rendering import K8S, build_with, find, of_kind, pod_templates, rendered
 
 if TYPE_CHECKING:
@@ -63,6 +63,19 @@ class TestTriton:
         triton = pods(manifests)["triton-inference-server"]
 
         assert not allows(policies(manifests), STRANGERS[stranger], triton, port)
+
+    @pytest.mark.parametrize("port", [HTTP, GRPC])
+    def test_refuses_others_by_itself_whatever_they_may_send(self, manifests: list[Manifest], port: int) -> None:
+        there = pods(manifests)
+        callers = {**STRANGERS, **there}
+
+        taken = {
+            name
+            for name, caller in callers.items()
+            if receives(policies(manifests), caller, there["triton-inference-server"], port)
+        }
+
+        assert taken == set(WORKERS)
 
     def test_shows_its_metrics_to_googles_collectors_alone(self, manifests: list[Manifest]) -> None:
         there = pods(manifests)
