@@ -12,6 +12,8 @@ from prometheus_client import REGISTRY
 import imagen_site.metrics
 import imagen_site.queues  # noqa: F401 - makes its counters
 import jobs.metrics
+from imagen_site.cost.model import Plan, worker_hour
+from imagen_site.cost.prices import of_region
 from imagen_site.unfinished_jobs import UnfinishedJobs
 from jobs.operations import OPERATIONS
 from tests.manifests.alerting import CLUSTER, GOOGLE, alerts, for_promtool, groups_of, promtool
@@ -132,6 +134,14 @@ class TestTheDashboard:
         code, said = promtool("test", "rules", "test.yaml", folder=tmp_path)
 
         assert code == 0, said
+
+    def test_is_told_the_prices_that_the_cost_model_has(self) -> None:
+        told = (ROOT / "terraform/modules/imagen/monitoring.tf").read_text()
+        prices = {name: float(text) for name, text in re.findall(r"(triton_hour|worker_hour) = ([\d.]+)", told)}
+
+        plan = Plan(of_region("europe-west4"))
+        assert prices["triton_hour"] == pytest.approx(plan.machine_hour, abs=0.0001)
+        assert prices["worker_hour"] == pytest.approx(worker_hour(plan.prices), abs=0.0001)
 
 
 class TestTheObjectives:

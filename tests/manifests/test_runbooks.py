@@ -19,6 +19,7 @@ from tests.running_site import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.manifests.alerting import Alert
     from tests.manifests.runbooks import Command
 
 pytestmark = pytest.mark.deployment
@@ -49,8 +50,12 @@ def led_to() -> set[str]:
 
 class TestEveryAlert:
     @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-    def test_leads_to_a_page_that_is_about_it(self, alert) -> None:  # noqa: ANN001
+    def test_leads_to_a_page_that_is_about_it(self, alert: Alert) -> None:
         assert alert.name in alerts_of(ROOT / alert.runbook)
+
+    @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+    def test_is_as_urgent_on_its_page_as_in_its_rule(self, alert: Alert) -> None:
+        assert f"**{alert.name}** ({alert.severity})" in (ROOT / alert.runbook).read_text()
 
     def test_leads_to_a_page_that_is_there(self) -> None:
         assert {page.name for page in PAGES} == led_to()

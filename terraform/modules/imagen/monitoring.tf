@@ -7,10 +7,9 @@ module "monitoring" {
   made_by_hand = var.alerts.made_by_hand
   runbooks     = var.alerts.runbooks
 
-  # A T4 with n1-standard-4 by Spot ($166 a month), and 250m with 512Mi on Autopilot by Spot; what they cost today says
-  # docs/costs.md.
+  # A T4 with its machine by Spot, and a worker's pod by Spot, in europe-west4: imagen_site/cost/prices.toml.
   prices = {
-    triton_hour = 0.227
-    worker_hour = 0.005
+    triton_hour = 0.2826
+    worker_hour = 0.0041
   }
 }
