@@ -114,6 +114,10 @@ class RunningSite:
         self.manage("migrate", "-v0")
         if pages:
             self.manage("collectstatic", "--noinput", "-v0")
+        self.open_account()
+
+    def open_account(self) -> None:
+        """Open the account whose API key the calls carry."""
         self.api_key = self.python(_OPEN_ACCOUNT, self.email, self.password, str(self.credits)).split()[-1]
 
     def start_web(self) -> None:
