@@ -51,7 +51,7 @@ def overlay_of(*components: Path) -> Iterator[Path]:
         # kustomize takes no absolute paths, and follows no link on the way up.
         folder = Path(name).resolve()
         named = [os.path.relpath(component.resolve(), folder) for component in components]
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": "imagen", "components": named}))
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump({"components": named}))
         yield folder
 
 

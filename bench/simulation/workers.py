@@ -39,7 +39,7 @@ class Pool:
         jobs_each: int,
     ) -> None:
         self._env, self._assumed, self._chance = env, assumed, chance
-        self.queue, self._triton, self._jobs_each = queue, triton, jobs_each
+        self.queue, self.triton, self._jobs_each = queue, triton, jobs_each
         self._workers: list[Worker] = []
 
     @property
@@ -63,8 +63,7 @@ class Pool:
 
     def _run(self, worker: Worker, start: float) -> Iterator[simpy.Event]:
         yield self._env.timeout(start)
-        if worker.stopping:
-            return
+        # Where it was stopped meanwhile, its threads end as they begin.
         worker.ready = True
         for _ in range(self._jobs_each):
             worker.threads[self._env.process(self._thread(worker))] = False
@@ -99,7 +98,7 @@ class Pool:
         call = None
         try:
             yield self._env.timeout(self._assumed.download)
-            call = self._triton.infer(job.operation)
+            call = self.triton.infer(job.operation)
             yield call.done
             yield self._env.timeout(self._assumed.upload)
         except simpy.Interrupt:

@@ -14,7 +14,8 @@ from bench.simulation.queue import DoneTwice, Subscription
 from bench.simulation.run import Result, Scenario, simulate
 from tests.bench.deployments import deployed
 
-SPIKE = Scenario(jobs=100)
+# A job that is lost would keep a run going.
+SPIKE = Scenario(jobs=100, longest=12 * 3600)
 # Forgets a backlog at once and stops what it just started, in the middle of its jobs.
 NERVOUS = Rules(window=0, policies=(Policy("Percent", 100, 15),))
 

@@ -66,7 +66,7 @@ class TestTheTwoComponents:
         assert find(manifests.render(NATIVE), "HorizontalPodAutoscaler", "triton-hpa")
         assert made_by_keda["horizontalPodAutoscalerConfig"]["name"] == "triton-hpa"
 
-    def test_give_keda_the_project_of_the_overlay(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def test_give_keda_the_project_of_the_overlay(self) -> None:
         names = yaml.safe_load((K8S / "names/project.yaml").read_text())
         targets = [each for each in names["replacements"][0]["targets"] if each["select"]["kind"] == "ScaledObject"]
         addresses = [
@@ -129,3 +129,15 @@ class TestEveryOverlay:
         deployments = {each["metadata"]["name"] for each in of_kind(rendered(overlay), "Deployment")}
 
         assert set(manifests.autoscalers(rendered(overlay))) == {TRITON, *WORKERS} <= deployments
+
+    @pytest.mark.parametrize("overlay", OVERLAYS)
+    def test_records_the_numbers_that_triton_is_scaled_by(self, overlay: str) -> None:
+        recorded = {
+            rule.get("record")
+            for rules in of_kind(rendered(overlay), "Rules")
+            for group in rules["spec"]["groups"]
+            for rule in group["rules"]
+        }
+        asked = {target.metric for target in manifests.autoscalers(rendered(overlay))[TRITON].targets}
+
+        assert asked <= recorded
