@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "registry.terraform.io/hashicorp/google"
+# Otherwise terraform asks for the whole schema again with every resource, and reads it anew.
+_ASKED_ONCE = pb.ServerCapabilities(get_provider_schema_optional=True)
 _NESTING = pb.Schema.NestedBlock.NestingMode
 # Terraform's protocol has a flag for what is written and never kept in a state. It is younger than this library, so it
 # is said by its number (11) and its value (true).
@@ -90,12 +92,13 @@ class SchemaOnly(rpc.ProviderServicer):
             provider=_schema(self._blocks["provider"]),
             resource_schemas={name: _schema(block) for name, block in self._blocks["resource"].items()},
             provider_meta=pb.Schema(block=pb.Schema.Block()),
+            server_capabilities=_ASKED_ONCE,
         )
 
     # Their names are those of Terraform's protocol.
     def GetMetadata(self, _request: object, _context: object) -> pb.GetMetadata.Response:  # noqa: N802
         return pb.GetMetadata.Response(
-            server_capabilities=pb.ServerCapabilities(get_provider_schema_optional=True),
+            server_capabilities=_ASKED_ONCE,
             resources=[pb.GetMetadata.ResourceMetadata(type_name=name) for name in self._blocks["resource"]],
         )
 

@@ -10,6 +10,7 @@ variables {
   project_number    = "123456789012"
   domain            = "images.example.com"
   image_tag         = "0123abc"
+  repository        = "projects/imagen-dev/locations/europe-west4/connections/github/repositories/imagen"
   budget            = { billing_account = "012345-6789AB-CDEF01", monthly = 500 }
   database_password = "not-a-password-of-anything"
 }
