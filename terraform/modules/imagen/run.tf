@@ -18,8 +18,8 @@ module "run" {
 
   secrets = {
     secret_key   = local.secrets["secret-key"]
-    database_url = local.secrets["database-url"]
-    redis_url    = local.secrets["redis-url"]
+    database_url = module.sql.database_url_secret
+    redis_url    = module.redis.redis_url_secret
   }
 
   service_accounts = {

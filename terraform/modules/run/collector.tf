@@ -11,7 +11,11 @@ resource "google_secret_manager_secret" "collector" {
   secret_id = "metrics-collector"
 
   replication {
-    auto {}
+    user_managed {
+      replicas {
+        location = var.region
+      }
+    }
   }
 }
 

@@ -138,7 +138,7 @@ resource "google_cloud_run_v2_service" "site" {
     ignore_changes = [template[0].containers[0].image, template[0].revision, template[0].labels, traffic, client, client_version]
   }
 
-  depends_on = [google_secret_manager_secret_iam_member.collector]
+  depends_on = [google_secret_manager_secret_iam_member.collector, google_project_iam_member.writes_metrics]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "access" {

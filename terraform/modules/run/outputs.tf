@@ -14,7 +14,7 @@ output "migrate" {
 }
 
 output "client_connections" {
-  description = "How many connections to the database all instances may open together."
+  description = "How many connections to the database are reckoned with for all instances together."
   value       = var.connections_per_instance * (var.web.max_instances + var.webhooks.max_instances + 1)
 }
 

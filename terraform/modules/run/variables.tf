@@ -147,7 +147,7 @@ variable "webhooks" {
 }
 
 variable "connections_per_instance" {
-  description = "How many connections to the database an instance opens at most (imagen_site/profiles.py)."
+  description = "How many connections to the database are reckoned with for an instance at its busiest (docs/decisions/0044)."
   type        = number
   default     = 10
 }

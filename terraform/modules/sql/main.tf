@@ -72,7 +72,7 @@ resource "google_sql_database_instance" "this" {
   lifecycle {
     precondition {
       condition     = var.max_connections >= var.client_connections + local.spare_connections
-      error_message = "max_connections is too small: the services may open ${var.client_connections} connections, and ${local.spare_connections} are for Google, migrations and an operator."
+      error_message = "max_connections is too small: ${var.client_connections} connections are reckoned with for the services, and ${local.spare_connections} are for Google, migrations and an operator."
     }
 
     # It has grown by itself.

@@ -8,7 +8,9 @@ output "private_ip_address" {
   value       = google_sql_database_instance.this.private_ip_address
 }
 
-output "database_url_version" {
-  description = "The version of the secret that the present password is in."
-  value       = google_secret_manager_secret_version.database_url.name
+output "database_url_secret" {
+  description = "The secret, once it has a value: what reads it as it starts waits for that."
+  value       = var.database_url_secret
+
+  depends_on = [google_secret_manager_secret_version.database_url]
 }

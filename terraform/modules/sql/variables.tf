@@ -58,7 +58,7 @@ variable "max_connections" {
 }
 
 variable "client_connections" {
-  description = "How many connections all instances of all services may open together."
+  description = "How many connections are reckoned with for all instances of all services together."
   type        = number
 }
 

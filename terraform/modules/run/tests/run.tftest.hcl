@@ -71,6 +71,18 @@ run "keeps_a_websocket_for_an_hour_and_gives_it_a_processor" {
   }
 }
 
+run "has_memory_for_eight_of_the_largest_photos_at_once" {
+  command = plan
+
+  assert {
+    condition = (
+      google_cloud_run_v2_service.site["web"].template[0].containers[0].resources[0].limits.memory == "1Gi" &&
+      google_cloud_run_v2_service.site["webhooks"].template[0].containers[0].resources[0].limits.memory == "512Mi"
+    )
+    error_message = "docs/benchmarks.md: a body that comes in lies in memory, and webhooks take none."
+  }
+}
+
 run "lets_google_alone_call_the_webhooks" {
   command = plan
 
