@@ -144,6 +144,7 @@ class TestTheJourney:
             (png((255, 256)), "has 255 x 256 pixels"),
             (png()[:-400], "no whole PNG"),
         ],
+        ids=["flat", "small", "cut"],
     )
     def test_looks_at_the_picture(self, journey: Journey, answers: Answers, picture: bytes, said: str) -> None:
         answers.picture = picture

@@ -57,6 +57,7 @@ class TestARelease:
         order = [
             "gcloud run jobs execute migrate --wait",
             f"gcloud run services update web --container=site --image={REGISTRY}/api:{TAG} --no-traffic --tag=candidate",
+            "kubectl delete job models-fetch --namespace=imagen --ignore-not-found",
             f"kubectl apply --kustomize={cloud.workspace}/overlay",
             "kubectl rollout status deployment.apps/comic-worker --namespace=imagen --timeout=20m",
             CANDIDATE,
