@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the tables that were asked for; return the exit status."""
     asked = _parser().parse_args(arguments)
     try:
-        deployed = manifests.deployed(asked.overlay)
+        deployed = manifests.deployed(asked.overlay, scaled_by=asked.autoscalers)
     except (Unreadable, OSError) as error:
         print(f"Cannot read the autoscalers: {error}", file=sys.stderr)
         return 2
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.simulate", description=__doc__.split("\n")[1])
     parser.add_argument("--overlay", type=Path, default=ROOT / "k8s/overlays/prod", help="default: k8s/overlays/prod")
+    parser.add_argument("--autoscalers", type=Path, metavar="FOLDER", help="take these instead of the overlay's own")
     parser.add_argument("--timeline", action="store_true", help="the reference timeline beside the simulated one")
     parser.add_argument("--seeds", type=_positive, default=20, metavar="N", help="seeds of --timeline (20)")
     parser.add_argument("--scale", type=_factor, nargs="+", metavar="TIMES", help="so many times the spike")

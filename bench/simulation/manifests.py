@@ -188,7 +188,8 @@ class Deployed:
     threads_of_a_model: int
 
 
-def deployed(folder: Path) -> Deployed:
-    """Read an overlay. Raises Unreadable."""
+def deployed(folder: Path, *, scaled_by: Path | None = None) -> Deployed:
+    """Read an overlay, with its own autoscalers or with those of another folder. Raises Unreadable."""
     manifests = render(folder)
-    return Deployed(autoscalers(manifests), jobs_of_a_worker(manifests), threads_of_a_model(manifests))
+    scaled = autoscalers(render(scaled_by) if scaled_by else manifests)
+    return Deployed(scaled, jobs_of_a_worker(manifests), threads_of_a_model(manifests))

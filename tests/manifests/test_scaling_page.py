@@ -12,7 +12,6 @@ import yaml
 
 from bench import simulate as command
 from bench.simulation import manifests, picture, tables
-from bench.simulation.manifests import TRITON, Deployed
 from bench.simulation.run import Scenario, simulate
 from bench.simulation.timeline import departures
 from tests.manifests.rendering import K8S, OVERLAYS
@@ -20,6 +19,8 @@ from tests.running_site import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bench.simulation.manifests import Deployed
 
 pytestmark = pytest.mark.deployment
 
@@ -133,5 +134,10 @@ class TestTheCommand:
         assert command.main(["--seeds", "1"]) == 0
         assert "100 jobs at 0:05, 1 seeds" in capsys.readouterr().out
 
-    def test_reads_a_component_alone(self) -> None:
-        assert TRITON in manifests.deployed(K8S / "autoscaling/keda").autoscalers
+    def test_takes_the_autoscalers_of_another_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert command.main(["--seeds", "3", "--autoscalers", str(K8S / "autoscaling/keda")]) == 0
+
+        printed = capsys.readouterr().out
+        assert "| 0:35 | workers | 5 | 0 (0 to 0) | 5 | 0 of 3 |" in printed
+        # As docs/scaling.md says of KEDA.
+        assert "| 0:20 | drained: minute | 20 | 21" in printed
