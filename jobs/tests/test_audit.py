@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import call_command
@@ -9,6 +8,7 @@ from django.db import connection
 from structlog.testing import capture_logs
 
 import billing.services
+from accounts.models import Account
 from billing.errors import AlreadySettled
 from billing.models import CreditBalance, Kind, LedgerEntry
 from inference.errors import InferenceRefused
@@ -17,9 +17,6 @@ from jobs.audit import Discrepancy, audit
 from jobs.models import Job
 from jobs.sweep import Sweeper
 from jobs.tests.conftest import INFO, NOW, World
-
-if TYPE_CHECKING:
-    from accounts.models import Account
 
 
 def done(world: World, account: Account) -> Job:
@@ -92,6 +89,25 @@ class TestAJobThatIsSettledTwice:
         (found,) = audit(Job.objects.all())
 
         assert found.found == (("capture", job.credits), ("release", job.credits))
+
+
+class TestAJobThatIsChargedTwice:
+    @pytest.mark.postgres
+    def test_is_found_on_postgresql_without_its_constraints(self, postgres: object, world: World) -> None:
+        account = Account.objects.create(name="Charged")
+        billing.services.grant(account=account, credits=100, reference="test", now=NOW)
+        job, well = done(world, account), done(world, account)
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE billing_ledgerentry DROP CONSTRAINT billing_ledger_one_of_a_kind")
+            cursor.execute("DROP INDEX billing_ledger_one_outcome")
+        entry = LedgerEntry.objects.get(reference=str(job.id), kind=Kind.CAPTURE)
+        entry.pk, entry._state.adding = None, True
+        entry.save()
+
+        (found,) = audit(Job.objects.all())
+
+        assert found.job_id != str(well.id)
+        assert found.found == (("capture", job.credits), ("capture", job.credits))
 
 
 class TestASweep:
