@@ -11,7 +11,7 @@ module "firestore" {
     "roles/datastore.user" = {
       web      = local.members.web
       webhooks = local.members.webhooks
-      worker   = local.members.worker
+      worker   = local.workloads.worker
     }
   }
 }

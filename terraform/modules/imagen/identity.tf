@@ -22,8 +22,8 @@ module "identity" {
   }
 }
 
+# Who is given access to things, by what they are. Every `access` names them by this.
 locals {
-  # Who is given access to things, by what they are. Every `access` below names them by this.
   members = {
     web      = module.identity.members["imagen-web"]
     webhooks = module.identity.members["imagen-webhooks"]
@@ -31,7 +31,10 @@ locals {
     push     = module.identity.members["imagen-push"]
     build    = module.identity.members["imagen-build"]
     nodes    = module.identity.members["imagen-nodes"]
+  }
 
+  # By themselves: whoever asks for one of these waits for the cluster.
+  workloads = {
     worker       = module.gke.members["worker"]
     triton       = module.gke.members["triton"]
     models_fetch = module.gke.members["models-fetch"]

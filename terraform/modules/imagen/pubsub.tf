@@ -8,7 +8,7 @@ module "pubsub" {
   access = {
     # The site publishes a job when it is sent, and the webhooks once more when its message was lost.
     publish_jobs  = { web = local.members.web, webhooks = local.members.webhooks }
-    work_on_jobs  = { worker = local.members.worker }
-    announce_ends = { worker = local.members.worker }
+    work_on_jobs  = { worker = local.workloads.worker }
+    announce_ends = { worker = local.workloads.worker }
   }
 }

@@ -13,16 +13,16 @@ module "storage" {
       web      = { member = local.members.web }
       webhooks = { member = local.members.webhooks }
       # An output that was uploaded twice replaces itself.
-      worker = { member = local.members.worker, prefix = "outputs/" }
+      worker = { member = local.workloads.worker, prefix = "outputs/" }
     }
 
     "roles/storage.objectViewer" = {
-      worker = { member = local.members.worker, prefix = "inputs/" }
+      worker = { member = local.workloads.worker, prefix = "inputs/" }
     }
   }
 
   model_access = {
-    "roles/storage.objectViewer" = { triton = local.members.triton }
-    "roles/storage.objectUser"   = { models-fetch = local.members.models_fetch }
+    "roles/storage.objectViewer" = { triton = local.workloads.triton }
+    "roles/storage.objectUser"   = { models-fetch = local.workloads.models_fetch }
   }
 }
