@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 STEPS = ROOT / ".ci/cloud"
 REGISTRY = "europe-west4-docker.pkg.dev/imagen-dev/imagen"
 TAG = "0123456789abcdef"
-# A shell's, since a release starts some fifty of them. Only rendering is left to the real kubectl.
+# A shell's, since a release starts some fifty of them. Rendering is left to the real kubectl.
 _PROGRAM = """#!/usr/bin/env bash
 line="${{0##*/}} $*"
 echo "$line" >>{notes}
 case "$line" in
-"kubectl kustomize"*) exec {kubectl} "$@" ;;
 {answers}
+"kubectl kustomize"*) exec {kubectl} "$@" ;;
 esac
 """
 
