@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib.util
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -289,6 +290,16 @@ class TestTheModelsVolume:
         volume = find(manifests, "PersistentVolume", "imagen-models")["spec"]
 
         assert volume["csi"]["volumeHandle"] == f"{project_of(manifests)}-imagen-models"
+
+    def test_belongs_to_the_user_that_reads_and_writes_it(self, manifests: list[Manifest]) -> None:
+        fetch = find(manifests, "Job", "models-fetch")["spec"]["template"]["spec"]
+        (models,) = [each["csi"]["volumeAttributes"] for each in fetch["volumes"] if each["name"] == "models"]
+        users = {spec["securityContext"]["runAsUser"] for spec in (fetch, pod(manifests, TRITON))}
+        (dockers,) = re.findall(r"^USER (\d+):\1$", (ROOT / "triton_models/Dockerfile").read_text(), re.MULTILINE)
+
+        assert users == {int(dockers)}
+        assert f"uid={dockers}" in models["mountOptions"].split(",")
+        assert f"uid={dockers}" in find(manifests, "PersistentVolume", "imagen-models")["spec"]["mountOptions"]
 
     def test_is_larger_than_all_weights(self, manifests: list[Manifest]) -> None:
         capacity = find(manifests, "PersistentVolume", "imagen-models")["spec"]["capacity"]["storage"]
