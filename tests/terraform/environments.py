@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.terraform.offline import Terraform
+    from tests.terraform.offline import Answer, Terraform
 
-# The run of terraform/envs/*/tests that applies the whole.
-WHOLE = "is_whole"
+# The runs of terraform/envs/*/tests that apply the whole, and that plan what comes before it.
+WHOLE, BEGINNING = "is_whole", "begins_with_places"
 _ACCOUNT = re.compile(r"serviceAccount:(?P<name>[a-z0-9-]+)@(?P<project>[a-z0-9-]+)\.iam\.gserviceaccount\.com$")
 _WORKLOAD = re.compile(
     r"principal://iam\.googleapis\.com/projects/\d+/.*/(?P<pool>[^/]+)/subject/ns/([^/]+)/sa/([^/]+)$"
@@ -27,6 +27,8 @@ class Environment:
 
     name: str
     resources: tuple[dict[str, Any], ...]
+    # The addresses of what docs/deploy.md has made before the rest.
+    beginning: frozenset[str]
 
     @property
     def project(self) -> str:
@@ -52,10 +54,21 @@ class Environment:
 def applied(terraform: Terraform, folder: Path) -> Environment:
     """Apply an environment with mocks. Fails with what terraform says when it cannot be."""
     answer = terraform(folder, "test", "-json", "-verbose")
-    states = [message for message in answer.messages if message["type"] == "test_state"]
-    whole = [state["test_state"] for state in states if state["@testrun"] == WHOLE]
     assert answer.code == 0, [message for message in answer.messages if message["@level"] == "error"]
-    return Environment(folder.name, tuple(_resources(whole[0]["root_module"])))
+    whole = _told(answer, "test_state", WHOLE)
+    beginning = _told(answer, "test_plan", BEGINNING)
+    return Environment(
+        folder.name,
+        tuple(_resources(whole["root_module"])),
+        frozenset(
+            change["address"] for change in beginning["resource_changes"] if "create" in change["change"]["actions"]
+        ),
+    )
+
+
+def _told(answer: Answer, kind: str, run: str) -> dict[str, Any]:
+    [told] = [message[kind] for message in answer.messages if message["type"] == kind and message["@testrun"] == run]
+    return told
 
 
 def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:

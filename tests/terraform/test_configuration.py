@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.running_site import ROOT
 from tests.terraform.configuration import blocks, refused_by_tests
 from tests.terraform.offline import ENVIRONMENTS, MODULES, TERRAFORM
 
@@ -103,3 +104,22 @@ class TestBothEnvironments:
         told = [{block.name for block in blocks([folder / "variables.tf"], "variable")} for folder in ENVIRONMENTS]
 
         assert told[0] == told[1]
+
+
+class TestTheFirstApply:
+    def test_makes_the_places_that_the_next_steps_fill(self, environment: Environment) -> None:
+        kinds = {re.findall(r"google_(\w+)\.", address)[-1] for address in environment.beginning}
+
+        assert {"artifact_registry_repository", "secret_manager_secret"} <= kinds
+        # Twenty minutes, and an image that nobody has made yet.
+        assert {"container_cluster", "sql_database_instance", "cloud_run_v2_service"} & kinds == set()
+
+    def test_turns_on_what_it_asks_google_for(self, environment: Environment) -> None:
+        assert any("google_project_service" in address for address in environment.beginning)
+
+    def test_is_the_one_that_the_page_describes(self) -> None:
+        page = (ROOT / "docs/deploy.md").read_text()
+        tests = [(folder / "tests/beginning.tftest.hcl").read_text() for folder in ENVIRONMENTS]
+        planned = {tuple(re.findall(r"module\.imagen\.module\.\w+", text)) for text in tests}
+
+        assert planned == {tuple(re.findall(r"-target=(\S+)", page))}
