@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.test import Client
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django import Settings
 
     from accounts.models import User
 
@@ -88,7 +88,7 @@ class TestTheFirstPage:
         assert 299 < told["oldest_seconds"] < 360
         assert [(row.operation, row.ready) for row in told["queues"]][:2] == [("upscale", True), ("enhance", False)]
 
-    def test_says_nothing_of_models_that_it_may_not_ask(self, operator: Client, settings: SettingsWrapper) -> None:
+    def test_says_nothing_of_models_that_it_may_not_ask(self, operator: Client, settings: Settings) -> None:
         settings.IMAGEN = replace(settings.IMAGEN, triton_url="")
 
         answer = operator.get("/admin/")

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from django.test import Client
-    from pytest_django import DjangoDbBlocker
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django import DjangoDbBlocker, Settings
 
     from inference.client import InferenceClient
 
@@ -56,7 +55,7 @@ class TestLivez:
         assert client.get(path, HTTP_HOST="10.8.0.17:8080").status_code == 200
 
     def test_answers_a_probe_of_a_service_that_is_not_where_the_site_is(
-        self, client: Client, settings: SettingsWrapper
+        self, client: Client, settings: Settings
     ) -> None:
         settings.IMAGEN = replace(settings.IMAGEN, site_url="https://imagen.example")
         settings.ALLOWED_HOSTS = ["webhooks-1.europe-west4.run.app"]
@@ -80,9 +79,7 @@ class TestReadyz:
             "models": dict.fromkeys(OPERATIONS, True),
         }
 
-    def test_says_nothing_of_models_that_it_may_not_ask(
-        self, client: Client, db: None, settings: SettingsWrapper
-    ) -> None:
+    def test_says_nothing_of_models_that_it_may_not_ask(self, client: Client, db: None, settings: Settings) -> None:
         settings.IMAGEN = replace(settings.IMAGEN, triton_url="")
 
         assert client.get("/readyz").json() == {"ready": True, "database": True, "models": {}}

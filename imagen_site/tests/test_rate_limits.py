@@ -10,7 +10,7 @@ from limits import parse
 from rest_framework.test import APIClient
 
 from imagen_site.api_errors import CONTENT_TYPE
-from imagen_site.rate_limits import Limiter
+from imagen_site.rate_limits import Limiter, _redis
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -96,3 +96,14 @@ class TestALimiterOverRedis:
 
         assert waits[:2] == [0.0, 0.0]
         assert 1 <= waits[2] <= 60
+
+
+class TestTheAddressOfRedis:
+    def test_may_carry_the_authority_of_its_certificate(self) -> None:
+        # As terraform/modules/redis writes it: the authority is no other's, and the certificate names no host.
+        redis = _redis("rediss://:hidden@10.0.0.3:6378/0?ssl_ca_data=-----BEGIN%0ACERTIFICATE&ssl_check_hostname=false")
+
+        pool = redis.storage.connection_pool  # type: ignore[attr-defined]
+        assert pool.connection_kwargs["ssl_ca_data"] == "-----BEGIN\nCERTIFICATE"
+        assert pool.connection_kwargs["ssl_check_hostname"] is False
+        assert pool.connection_kwargs["password"] == "hidden"

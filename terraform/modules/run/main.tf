@@ -104,7 +104,7 @@ resource "google_cloud_run_v2_service" "site" {
         depends_on = ["site"]
 
         resources {
-          limits   = { cpu = "500m", memory = "256Mi" }
+          limits   = { cpu = "200m", memory = "256Mi" }
           cpu_idle = false
         }
 
