@@ -90,7 +90,7 @@ resource "google_sql_user" "imagen" {
   project  = var.project_id
   instance = google_sql_database_instance.this.name
   name     = "imagen"
-  # Sent to Google, and neither to the state nor to a plan.
+  # Sent to Google when its version is new, and neither to the state nor to a plan.
   password_wo         = var.password
   password_wo_version = var.password_version
   # It owns the tables: PostgreSQL refuses to drop it before them.
@@ -100,10 +100,9 @@ resource "google_sql_user" "imagen" {
 resource "google_secret_manager_secret_version" "database_url" {
   secret = var.database_url_secret
 
-  secret_data_wo = (
-    var.password == null ? null :
-    "postgres://${google_sql_user.imagen.name}:${var.password}@${google_sql_database_instance.this.private_ip_address}/${google_sql_database.imagen.name}?sslmode=require"
-  )
+  # The provider wants a value in every plan, and sends it when the version below is new. Without a password there is
+  # none of this either: PostgreSQL refuses a user that has none, and this one waits for the user.
+  secret_data_wo         = "postgres://${google_sql_user.imagen.name}:${coalesce(var.password, "not-told")}@${google_sql_database_instance.this.private_ip_address}/${google_sql_database.imagen.name}?sslmode=require"
   secret_data_wo_version = tostring(var.password_version)
   # An older version is what a rollback may need; it is turned off, not destroyed.
   deletion_policy = "DISABLE"
