@@ -136,6 +136,15 @@ class TestCloudBuild:
             if ".ci/cloud/or_roll_back" in step["args"]:
                 assert seconds(step["timeout"]) >= int(step["args"][1]) + 600
 
+    def test_names_the_candidate_as_the_load_balancer_does(self) -> None:
+        balancer = (ROOT / "terraform/modules/frontend/candidate.tf").read_text()
+        (header,) = re.findall(r'candidate_header = "(.+)"', balancer)
+        (tag,) = re.findall(r'candidate_tag    = "(.+)"', balancer)
+
+        assert f"--header {header}={tag})" in (ROOT / ".ci/cloud/smoke").read_text()
+        assert f"--tag={tag}" in (ROOT / ".ci/cloud/deploy_site").read_text()
+        assert f"--to-tags={tag}=100" in (ROOT / ".ci/cloud/move_traffic").read_text()
+
     def test_has_a_time_limit_for_each_step_and_for_all(
         self, build: dict[str, Any], steps: dict[str, dict[str, Any]]
     ) -> None:
