@@ -93,16 +93,17 @@ def running(
 ) -> Iterator[Container]:
     """Start what the image starts, or another command, until the block ends."""
     with buildah.mounted(image) as root:
-        container = _start(root, buildah.describe(image)["config"], folder, environment, command)
+        container = start(root, buildah.describe(image)["config"], folder, environment, command)
         try:
             yield container
         finally:
             container.remove()
 
 
-def _start(
+def start(
     root: Path, image: Mapping[str, Any], folder: Path, environment: Mapping[str, str], command: Sequence[str]
 ) -> Container:
+    """Start a container of files that are laid out at `root` and of the configuration of their image."""
     name = f"imagen-{next(_names)}"
     bundle = folder / name
     bundle.mkdir(parents=True)
