@@ -23,6 +23,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
         "CKV_GCP_20",
         _CLUSTER,
     ): "No address of the control plane answers at all; its name wants a token and a permission.",
+    ("CKV_GCP_61", _CLUSTER): "Autopilot has both, and the provider takes no word on it beside enable_autopilot.",
     ("CKV_GCP_65", _CLUSTER): "Needs groups of an organisation. Who may what in the cluster is said by IAM here.",
     ("CKV_GCP_66", _CLUSTER): "Worth it with signed images, which cloudbuild.yaml does not make yet.",
     ("CKV_GCP_69", _CLUSTER): "Autopilot has no nodes without the metadata server.",
