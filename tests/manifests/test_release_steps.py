@@ -58,7 +58,7 @@ class TestARelease:
 
         order = [
             "gcloud run jobs execute migrate --wait",
-            f"gcloud run services update web --container=site --image={REGISTRY}/api:{TAG} --no-traffic --tag=candidate",
+            f"gcloud run services update web --no-traffic --tag=candidate --container=site --image={REGISTRY}/api:{TAG}",
             "kubectl delete job models-fetch --namespace=imagen --ignore-not-found",
             f"kubectl apply --kustomize={cloud.workspace}/overlay",
             "kubectl rollout status deployment.apps/comic-worker --namespace=imagen --timeout=20m",
@@ -68,6 +68,13 @@ class TestARelease:
         ]
         assert [call for call in cloud.calls if call in order] == order
         assert cloud.called("kubectl rollout undo") == []
+
+    def test_says_of_a_container_only_what_a_container_has(self, cloud: CloudCommands) -> None:
+        # gcloud takes what follows --container for that container's, and refuses a flag that no container has.
+        release(cloud)
+
+        of_containers = [call.partition(" --container=site ")[2] for call in cloud.calls if "--container" in call]
+        assert of_containers == [f"--image={REGISTRY}/api:{TAG}"] * 2
 
     def test_deploys_nothing_when_a_migration_fails(self, cloud: CloudCommands) -> None:
         cloud.answers["gcloud run jobs execute migrate"] = (1, "")
