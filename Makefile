@@ -72,7 +72,7 @@ DEPLOYMENT_TEST = $(VENV)/python -m pytest -q -p tests.no_skips -m deployment
 
 manifests:
 	@$(SET_UP) dev deployment deployment-programs
-	$(DEPLOYMENT_TEST) tests/manifests
+	$(DEPLOYMENT_TEST) -n 2 --dist loadfile tests/manifests
 
 plan:
 	@$(SET_UP) dev deployment deployment-programs
