@@ -56,10 +56,12 @@ class TestEveryModuleAndEnvironment:
 
         assert answer.code == 0, answer.text
 
-    def test_takes_the_same_provider(self, folder: Path) -> None:
+    def test_takes_the_same_provider_and_terraform(self, folder: Path) -> None:
         [settings] = blocks([folder / "versions.tf"], "terraform")
 
         assert 'version = ">= 8.7, < 9"' in settings.body
+        # The first that keeps a password out of the state.
+        assert 'required_version = ">= 1.11"' in settings.body
 
     def test_says_what_each_variable_and_output_is(self, folder: Path) -> None:
         silent = [
@@ -104,6 +106,16 @@ class TestBothEnvironments:
         told = [{block.name for block in blocks([folder / "variables.tf"], "variable")} for folder in ENVIRONMENTS]
 
         assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("folder", ENVIRONMENTS, ids=name)
+class TestTheExampleOfAnEnvironment:
+    def test_says_all_that_must_be_said_and_nothing_unknown(self, folder: Path) -> None:
+        variables = blocks([folder / "variables.tf"], "variable")
+        needed = {block.name for block in variables if "\n  default " not in f"\n{block.body}"}
+        said = set(re.findall(r"^(\w+) +=", (folder / "terraform.tfvars.example").read_text(), re.MULTILINE))
+
+        assert needed <= said <= {block.name for block in variables}
 
 
 class TestTheFirstApply:

@@ -16,6 +16,8 @@ resource "google_artifact_registry_repository" "images" {
     enablement_config = "INHERITED"
   }
 
+  # Not tried against Google: it may spare versions that still have a tag, since tags are immutable. Then old images are
+  # deleted by hand, and cost storage until then.
   cleanup_policies {
     id     = "keep-recent"
     action = "KEEP"
