@@ -40,6 +40,11 @@ run "serves_people_by_the_load_balancer_alone" {
     )
     error_message = "A second door would have no Cloud Armor, and make X-Forwarded-For a lie."
   }
+
+  assert {
+    condition     = output.environments.web.TRUSTED_PROXIES == "2"
+    error_message = "The load balancer adds who asked and itself; accounts/throttle.py counts from the end."
+  }
 }
 
 run "runs_between_no_and_ten_instances_of_web" {
