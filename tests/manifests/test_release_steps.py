@@ -61,7 +61,7 @@ class TestARelease:
             f"gcloud run services update web --no-traffic --tag=candidate --container=site --image={REGISTRY}/api:{TAG}",
             "kubectl delete job models-fetch --namespace=imagen --ignore-not-found",
             f"kubectl apply --kustomize={cloud.workspace}/overlay",
-            "kubectl rollout status deployment.apps/comic-worker --namespace=imagen --timeout=20m",
+            "kubectl rollout status deployment.apps/comic-worker --namespace=imagen --timeout=45m",
             CANDIDATE,
             "gcloud run services update-traffic web --to-tags=candidate=100",
             SMOKE,
