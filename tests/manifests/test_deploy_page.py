@@ -49,7 +49,7 @@ class TestThePage:
     def test_numbers_its_steps_without_a_gap(self) -> None:
         steps = [int(number) for number in re.findall(r"^\*\*(\d+)\.", PAGE, re.MULTILINE)]
 
-        assert steps == list(range(1, 15))
+        assert steps == list(range(1, 16))
 
 
 class TestWhatIsTyped:
