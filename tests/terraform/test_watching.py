@@ -96,6 +96,28 @@ class TestEachAlert:
         assert sorted(watched) == sorted(names)
 
 
+class TestWhatIsWatched:
+    def test_of_the_cluster_is_collected(self, environment: Environment) -> None:
+        [cluster] = environment.of_type("container_cluster")
+        [collected] = cluster["monitoring_config"]
+
+        # kube_pod_status_phase is of the package POD.
+        assert "POD" in collected["enable_components"]
+        assert collected["managed_prometheus"][0]["enabled"]
+
+    def test_of_the_site_is_collected(self, environment: Environment) -> None:
+        services = environment.of_type("cloud_run_v2_service")
+        measured = {
+            each["name"]
+            for each in services
+            for part in each["template"][0]["containers"]
+            if part["name"] == "collector"
+        }
+
+        # dev spares the webhooks theirs; web says how many jobs are unfinished, too.
+        assert measured == ({"web", "webhooks"} if environment.name == "prod" else {"web"})
+
+
 class TestARunbook:
     @pytest.mark.parametrize("command", commands("gcloud"), ids=str)
     def test_names_what_there_is(self, command: Command, environment: Environment) -> None:
