@@ -118,6 +118,16 @@ class TestTheExampleOfAnEnvironment:
         assert needed <= said <= {block.name for block in variables}
 
 
+@pytest.mark.parametrize("folder", ENVIRONMENTS, ids=name)
+class TestEveryEnvironment:
+    def test_counts_a_persons_calls_against_its_own_project(self, folder: Path) -> None:
+        # Billing's API refuses the credentials of a person (403) that name no project to count them against.
+        [provider] = blocks([folder / "versions.tf"], "provider")
+
+        assert re.search(r"^  billing_project +=", provider.body, re.MULTILINE)
+        assert re.search(r"^  user_project_override += true$", provider.body, re.MULTILINE)
+
+
 class TestTheFirstApply:
     def test_makes_the_places_that_the_next_steps_fill(self, environment: Environment) -> None:
         kinds = {re.findall(r"google_(\w+)\.", address)[-1] for address in environment.beginning}

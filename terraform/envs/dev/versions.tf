@@ -18,4 +18,7 @@ terraform {
 provider "google" {
   project = var.project_id
   region  = var.region
+  # Of a person's credentials, budgets and Firestore's rules want to know whose quota they count against.
+  billing_project       = var.project_id
+  user_project_override = true
 }
