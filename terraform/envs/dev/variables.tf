@@ -56,7 +56,7 @@ variable "database_password_version" {
 }
 
 variable "alerts" {
-  description = "Whom alerts are sent to, and where their runbooks can be read; nobody hears of them while it is empty."
+  description = "Whom alerts are sent to, where their runbooks can be read, and objectives = true once workers have run; nobody hears of anything while it is empty."
   type = object({
     channels = optional(map(object({
       type   = string
@@ -67,7 +67,8 @@ variable "alerts" {
       page   = optional(set(string), [])
       ticket = optional(set(string), [])
     }), {})
-    runbooks = optional(string, "")
+    runbooks   = optional(string, "")
+    objectives = optional(bool, false)
   })
   default = {}
 }

@@ -6,6 +6,7 @@ module "monitoring" {
   channels     = var.alerts.channels
   made_by_hand = var.alerts.made_by_hand
   runbooks     = var.alerts.runbooks
+  measured     = var.alerts.objectives
 
   # A T4 with its machine by Spot, and a worker's pod by Spot, in europe-west4: imagen_site/cost/prices.toml.
   prices = {

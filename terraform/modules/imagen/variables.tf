@@ -139,7 +139,7 @@ variable "database_password_version" {
 }
 
 variable "alerts" {
-  description = "Whom alerts are sent to, and where their runbooks can be read; modules/monitoring says what each part is."
+  description = "Whom alerts are sent to, where their runbooks can be read, and whether jobs have run, so that objectives can be measured; modules/monitoring says what each part is."
   type = object({
     channels = optional(map(object({
       type   = string
@@ -150,7 +150,8 @@ variable "alerts" {
       page   = optional(set(string), [])
       ticket = optional(set(string), [])
     }), {})
-    runbooks = optional(string, "")
+    runbooks   = optional(string, "")
+    objectives = optional(bool, false)
   })
   default = {}
 }

@@ -4,7 +4,7 @@
 
 locals {
   objectives = merge(
-    { jobs-complete = { name = google_monitoring_slo.completed.name, title = google_monitoring_slo.completed.display_name, runbook = "docs/runbooks/jobs-fail.md" } },
+    { for slo in google_monitoring_slo.completed : "jobs-complete" => { name = slo.name, title = slo.display_name, runbook = "docs/runbooks/jobs-fail.md" } },
     { for id, slo in google_monitoring_slo.timed : id => { name = slo.name, title = slo.display_name, runbook = "docs/runbooks/queue-grows.md" } },
   )
 

@@ -61,6 +61,11 @@ variable "prices" {
   }
 }
 
+variable "measured" {
+  description = "Whether a worker has run here. Until then Google knows none of its metrics, and refuses an objective that asks for one."
+  type        = bool
+}
+
 variable "objectives" {
   description = "What is promised of jobs over 28 days. goal: the share of them; seconds: within which time."
   type = object({

@@ -13,6 +13,7 @@ variables {
   repository        = "projects/imagen-dev/locations/europe-west4/connections/github/repositories/imagen"
   budget            = { billing_account = "012345-6789AB-CDEF01", monthly = 500 }
   database_password = "not-a-password-of-anything"
+  alerts            = { objectives = true }
 }
 
 run "is_whole" {

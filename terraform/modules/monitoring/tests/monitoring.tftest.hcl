@@ -4,6 +4,7 @@ variables {
   project_id  = "imagen-prod"
   environment = "prod"
   runbooks    = "https://example.com/imagen"
+  measured    = true
   prices      = { triton_hour = 0.25, worker_hour = 0.01 }
 
   channels = {
@@ -102,7 +103,7 @@ run "promises_that_jobs_complete_begin_soon_and_end_in_time_by_operation" {
   command = plan
 
   assert {
-    condition     = google_monitoring_slo.completed.goal == 0.995 && strcontains(google_monitoring_slo.completed.request_based_sli[0].good_total_ratio[0].bad_service_filter, "fault=\"ours\"")
+    condition     = google_monitoring_slo.completed[0].goal == 0.995 && strcontains(google_monitoring_slo.completed[0].request_based_sli[0].good_total_ratio[0].bad_service_filter, "fault=\"ours\"")
     error_message = "Only failures of ours break the promise."
   }
 
@@ -114,6 +115,24 @@ run "promises_that_jobs_complete_begin_soon_and_end_in_time_by_operation" {
   assert {
     condition     = google_monitoring_slo.timed["end-to-end-upscale"].request_based_sli[0].distribution_cut[0].range[0].max == 60
     error_message = "Seconds from acceptance to completion."
+  }
+}
+
+run "promises_nothing_of_metrics_that_google_does_not_know_yet" {
+  command = plan
+
+  variables {
+    measured = false
+  }
+
+  assert {
+    condition     = length(google_monitoring_slo.completed) + length(google_monitoring_slo.timed) + length(google_monitoring_alert_policy.burns) == 0
+    error_message = "Google refuses the objectives, and with them the first apply."
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.rules) > 0
+    error_message = "The alerts wait for nothing."
   }
 }
 
