@@ -58,6 +58,16 @@ class TestWhatIsTyped:
 
         assert [name for name in targets if f'module "{name}"' not in COMPOSITION] == []
 
+    def test_builds_for_the_processors_of_the_cloud_whatever_ones_own_are(self) -> None:
+        assert [line for line in found(r"docker build .*") if "--platform=linux/amd64" not in line] == []
+
+    def test_gives_traffic_to_the_revisions_that_it_makes(self) -> None:
+        # A release gives all of it to one revision by its name, and so none to a later one.
+        assert len(re.findall(r"services update-traffic .* --to-latest", PAGE)) == len(found(r"--update-labels=.*"))
+
+    def test_releases_the_commit_that_says_what_is_yours(self) -> None:
+        assert PAGE.index("export TAG=") > PAGE.index("project.yaml")
+
     def test_names_outputs_that_there_are(self) -> None:
         outputs = (MODULE / "outputs.tf").read_text()
 
