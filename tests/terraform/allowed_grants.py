@@ -89,6 +89,7 @@ ALLOWED: dict[str, set[str]] = {
         "roles/pubsub.subscriber on pubsub_subscription style-aged-jobs-sub",
         "roles/pubsub.subscriber on pubsub_subscription style-comic-jobs-sub",
         "roles/pubsub.subscriber on pubsub_subscription upscale-jobs-sub",
+        "roles/storage.legacyBucketReader on storage_bucket PROJECT-imagen",
         'roles/storage.objectUser on storage_bucket PROJECT-imagen if resource.name.startsWith("projects/_/buckets/PROJECT-imagen/objects/outputs/")',
         'roles/storage.objectViewer on storage_bucket PROJECT-imagen if resource.name.startsWith("projects/_/buckets/PROJECT-imagen/objects/inputs/")',
     },

@@ -19,6 +19,12 @@ module "storage" {
     "roles/storage.objectViewer" = {
       worker = { member = local.workloads.worker, prefix = "inputs/" }
     }
+
+    # Names alone. Who may not list a bucket is told of an object that is gone what he is told of one that he may not
+    # read (403): a worker would wait for its rights, again and again, where the photo has been deleted.
+    "roles/storage.legacyBucketReader" = {
+      worker = { member = local.workloads.worker }
+    }
   }
 
   model_access = {
