@@ -32,9 +32,13 @@ resource "google_billing_budget" "imagen" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  all_updates_rule {
-    monitoring_notification_channels = var.channels
-    # Whoever may see the bill hears of it whatever else is set up.
-    disable_default_iam_recipients = false
+  # Whoever may see the bill hears of it in any case; a rule that names nobody else is refused.
+  dynamic "all_updates_rule" {
+    for_each = length(var.channels) > 0 ? [var.channels] : []
+
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+      disable_default_iam_recipients   = false
+    }
   }
 }

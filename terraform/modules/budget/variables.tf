@@ -40,7 +40,7 @@ variable "currency" {
 }
 
 variable "channels" {
-  description = "Who is told, beside those who see the bill: notification channels of Cloud Monitoring, five at most."
+  description = "Who is told, beside those who see the bill: notification channels of Cloud Monitoring of type email, five at most."
   type        = list(string)
   default     = []
 

@@ -8,10 +8,6 @@ module "budget" {
   billing_account = var.budget.billing_account
   monthly         = var.budget.monthly
   currency        = var.budget.currency
-  channels        = slice(local.told_of_costs, 0, min(5, length(local.told_of_costs)))
-}
-
-locals {
   # A budget tells five at most.
-  told_of_costs = module.monitoring.told.ticket
+  channels = slice(module.monitoring.mailed, 0, min(5, length(module.monitoring.mailed)))
 }

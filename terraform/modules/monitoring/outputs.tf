@@ -1,6 +1,9 @@
-output "told" {
-  description = "The channels by severity, for what else has something to tell."
-  value       = local.told
+output "mailed" {
+  description = "Those channels of tickets that are e-mail addresses: a budget takes no other."
+  value = [
+    for name, channel in var.channels : google_monitoring_notification_channel.told[name].name
+    if channel.type == "email" && contains(channel.tells, "ticket")
+  ]
 }
 
 output "dashboard" {

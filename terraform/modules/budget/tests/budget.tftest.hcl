@@ -30,6 +30,28 @@ run "warns_before_the_money_is_spent" {
   }
 }
 
+run "names_nobody_where_nobody_is_named" {
+  command = plan
+
+  assert {
+    condition     = length(google_billing_budget.imagen.all_updates_rule) == 0
+    error_message = "The provider refuses a rule without a channel and without a topic."
+  }
+}
+
+run "tells_those_who_are_named_beside_those_who_see_the_bill" {
+  command = plan
+
+  variables {
+    channels = ["projects/imagen-dev/notificationChannels/42"]
+  }
+
+  assert {
+    condition     = google_billing_budget.imagen.all_updates_rule[0].monitoring_notification_channels == tolist(["projects/imagen-dev/notificationChannels/42"]) && !google_billing_budget.imagen.all_updates_rule[0].disable_default_iam_recipients
+    error_message = "Both hear of it."
+  }
+}
+
 run "refuses_an_account_by_its_name" {
   command = plan
 

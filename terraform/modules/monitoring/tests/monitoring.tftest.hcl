@@ -86,6 +86,23 @@ run "wakes_only_those_who_are_told_of_pages" {
   }
 }
 
+run "tells_of_costs_by_mail_alone" {
+  command = apply
+
+  variables {
+    channels = {
+      operators = { type = "email", labels = { email_address = "operators@example.com" } }
+      phone     = { type = "sms", labels = { number = "+31600000000" } }
+      night     = { type = "email", labels = { email_address = "night@example.com" }, tells = ["page"] }
+    }
+  }
+
+  assert {
+    condition     = output.mailed == [google_monitoring_notification_channel.told["operators"].name]
+    error_message = "A budget refuses every other kind of channel."
+  }
+}
+
 run "says_at_once_when_the_ledger_disagrees_or_firestore_refuses" {
   command = plan
 
