@@ -7,6 +7,7 @@ What the files of terraform/ say, as far as no plan shows it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,9 @@ def blocks(files: Iterable[Path], *kinds: str) -> list[Block]:
     ]
 
 
-def refused_by_tests(folder: Path) -> set[str]:
-    """Return the names of the variables that a module's tests refuse a value of."""
+def refusals(folder: Path) -> Counter[str]:
+    """Return how many runs of a module's tests expect each variable to be refused."""
     tests = (file.read_text() for file in folder.glob("tests/*.tftest.hcl"))
-    return {name for text in tests for listed in _EXPECTED.findall(text) for name in re.findall(r"var\.(\w+)", listed)}
+    return Counter(
+        name for text in tests for listed in _EXPECTED.findall(text) for name in re.findall(r"var\.(\w+)", listed)
+    )
