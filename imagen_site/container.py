@@ -1,5 +1,5 @@
 """
-What the site's images start (docker/Dockerfile): reads the environment, and then becomes the web server or the worker.
+What the site's images start (docker/Dockerfile): reads the environment, and goes on as the web server or the worker.
 
 `python -m imagen_site.container api|worker`. What is missing or wrong is said in one sentence that names all of it,
 before anything has begun.
@@ -8,9 +8,9 @@ before anything has begun.
 from __future__ import annotations
 
 import argparse
-import os
+import runpy
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from imagen_site import commands, config
 
@@ -27,8 +27,8 @@ def command(program: str, told: Config) -> tuple[str, ...]:
     return commands.worker("worker@%h", jobs=told.worker_jobs, queue=told.worker_queue)
 
 
-def serve(program: str) -> NoReturn:
-    """Become `api` or `worker`. Raises ConfigError where the environment does not fit."""
+def serve(program: str) -> None:
+    """Go on as `api` or `worker` until it ends. Raises ConfigError where the environment does not fit."""
     told = config.load()
     # On one machine all are of one service, and it is not asked.
     fitting = ("worker",) if program == "worker" else ("site", "webhooks")
@@ -36,7 +36,10 @@ def serve(program: str) -> NoReturn:
         raise config.ConfigError(
             f"Cannot start: IMAGEN_SERVICE is {told.service!r}, and {program} runs {' or '.join(fitting)}."
         )
-    os.execv(sys.executable, [sys.executable, *command(program, told)])  # noqa: S606 - a list, and no shell
+    _, module, *arguments = command(program, told)
+    sys.argv = [module, *arguments]
+    # In this process: a new one would import Celery a second time, half a second of a start.
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except config.ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
-
-import pytest
+from typing import TYPE_CHECKING
 
 from imagen_site import container
 from imagen_site.local.programs import cloud_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import pytest
 
 WORKER = {
     "IMAGEN_PROFILE": "gcp",
@@ -25,18 +24,13 @@ WORKER = {
 
 
 def started(monkeypatch: pytest.MonkeyPatch, program: str, environment: dict[str, str]) -> list[str]:
-    """Return the command line that the container becomes."""
-    became: list[Sequence[str]] = []
-
-    def become(_path: str, line: Sequence[str]) -> NoReturn:
-        became.append(line)
-        raise SystemExit(0)
-
-    monkeypatch.setattr(os, "execv", become)
+    """Return the arguments of Python that the container goes on as."""
+    became: list[str] = []
+    monkeypatch.setattr(runpy, "run_module", lambda module, **_: became.extend(("-m", module, *sys.argv[1:])))
+    monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(os, "environ", environment)
-    with pytest.raises(SystemExit):
-        container.main([program])
-    return list(became[0])
+    assert container.main([program]) == 0
+    return became
 
 
 def on_one_machine(name: str) -> list[str]:
@@ -58,7 +52,7 @@ class TestTheApi:
     ) -> None:
         line = started(monkeypatch, "api", {"IMAGEN_VAR_DIR": str(tmp_path), "PORT": "8123"})
 
-        assert line[0] == sys.executable
+        assert line[:2] == ["-m", "uvicorn"]
         assert "--host 0.0.0.0 --port 8123" in " ".join(line)
 
     def test_is_served_as_on_one_machine(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
