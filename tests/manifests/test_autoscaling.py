@@ -78,6 +78,52 @@ class TestTheTwoComponents:
         assert {address[targets[0]["options"]["index"]] for address in addresses} == {"PROJECT"}
 
 
+class TestWhatIsAskedOfCloudMonitoring:
+    """By its whole name: a metric that nobody writes reads as <unknown>, and nothing is ever scaled."""
+
+    @pytest.mark.parametrize("overlay", OVERLAYS)
+    def test_are_gauges_of_prometheus_from_the_namespace_of_the_rules(self, overlay: str) -> None:
+        recorded = {rules["metadata"]["namespace"] for rules in of_kind(rendered(overlay), "Rules")}
+        asked = find(rendered(overlay), "HorizontalPodAutoscaler", "triton-hpa")["spec"]["metrics"]
+
+        assert [each["external"]["metric"]["name"] for each in asked] == [
+            f"prometheus.googleapis.com|{series}|gauge" for series in (QUEUE_SECONDS, PENDING_REQUESTS)
+        ]
+        assert [
+            {each["external"]["metric"]["selector"]["matchLabels"]["resource.labels.namespace"]} for each in asked
+        ] == [
+            recorded,
+            recorded,
+        ]
+
+    def test_are_the_same_gauges_for_keda(self) -> None:
+        triggers = find(manifests.render(KEDA), "ScaledObject", TRITON)["spec"]["triggers"]
+
+        assert [trigger["metadata"]["query"] for trigger in triggers] == [
+            f'max({QUEUE_SECONDS}{{namespace="imagen"}})',
+            f'sum({PENDING_REQUESTS}{{namespace="imagen"}})',
+        ]
+
+    def test_are_for_keda_what_pubsub_counts(self) -> None:
+        metric = "pubsub_googleapis_com:subscription_num_undelivered_messages"
+        queries = [
+            trigger["metadata"]["query"]
+            for scaled in of_kind(manifests.render(KEDA), "ScaledObject")
+            for trigger in scaled["spec"]["triggers"]
+            if scaled["metadata"]["name"] != TRITON
+        ]
+
+        assert sorted(queries) == [
+            f'sum({metric}{{monitored_resource="pubsub_subscription",subscription_id="{name}"}})'
+            for name in sorted(OPERATIONS)
+        ]
+
+    def test_keeps_kedas_pods_where_there_is_no_answer(self) -> None:
+        triggers = [each for it in of_kind(manifests.render(KEDA), "ScaledObject") for each in it["spec"]["triggers"]]
+
+        assert {each["metadata"]["ignoreNullValues"] for each in triggers} == {"false"}
+
+
 class TestEachWorker:
     def test_has_an_autoscaler_from_the_subscription_of_its_operation(self, native: dict[str, Autoscaler]) -> None:
         scaled = {name: OPERATIONS[manifests.subscription(each)] for name, each in native.items() if name != TRITON}
