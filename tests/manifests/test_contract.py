@@ -81,6 +81,8 @@ class TestTheWorkers:
 
         assert environment(manifests, worker)["TRITON_URL"] == "triton-headless.imagen.svc.cluster.local:8001"
         assert service["spec"]["clusterIP"] == "None"
+        assert service["spec"]["selector"] == {"app": "triton"}
+        assert service["spec"]["ports"] == [{"name": "grpc", "port": 8001, "targetPort": "grpc"}]
         assert not service["spec"].get("publishNotReadyAddresses")
 
     @pytest.mark.parametrize("worker", WORKERS)

@@ -35,6 +35,7 @@ DNS = {
 }
 GOOGLE, ANYBODY, DATABASE = Address("142.250.1.95"), Address("203.0.113.7"), Address("10.20.0.5")
 METADATA, PRIVATE_GOOGLE = Address("169.254.169.254"), Address("199.36.153.9")
+OLDER_METADATA = Address("169.254.169.252")
 
 
 def policies(manifests: list[Manifest]) -> list[Manifest]:
@@ -133,6 +134,15 @@ class TestEveryPod:
     def test_learns_who_it_is(self, manifests: list[Manifest], port: int) -> None:
         for name, pod in pods(manifests).items():
             assert allows(policies(manifests), pod, METADATA, port), name
+
+    def test_learns_who_it_is_without_dataplane_v2_too(self, manifests: list[Manifest]) -> None:
+        for name, pod in pods(manifests).items():
+            assert allows(policies(manifests), pod, OLDER_METADATA, 988), name
+
+    def test_reaches_no_database_of_ours(self, manifests: list[Manifest]) -> None:
+        for name, pod in pods(manifests).items():
+            for port in (443, 5432, 6379):
+                assert not allows(policies(manifests), pod, DATABASE, port), name
 
     def test_reads_or_writes_its_bucket(self, manifests: list[Manifest]) -> None:
         for name, pod in pods(manifests).items():
