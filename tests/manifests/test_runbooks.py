@@ -125,6 +125,14 @@ class TestWhatThePagesTellOneToRun:
         if command.words[1] == "pubsub":
             assert command.words[4] in known[command.words[2]]
 
+    def test_reaches_the_cluster_by_the_only_door_that_it_has(self) -> None:
+        cluster = (ROOT / "terraform/modules/gke/main.tf").read_text()
+        ways = [command for command in commands("gcloud") if "get-credentials" in command.words]
+
+        assert re.search(r"ip_endpoints_config \{\s+enabled = false", cluster)
+        assert ways
+        assert [str(way) for way in ways if "--dns-endpoint" not in way.words] == []
+
     def test_reads_lines_that_the_code_writes(self) -> None:
         sources = [path for app in ("jobs", "imagen_site") for path in (ROOT / app).rglob("*.py")]
         written = {name for path in sources for name in re.findall(r'log\.\w+\(\s*"(\w+)"', path.read_text())}
