@@ -50,6 +50,14 @@ class TestAPodWithABucket:
             assert asked == bool(drivers(template, manifests)), name
 
 
+class TestTheDiskOfTheFetchingJob:
+    def test_is_lent_to_the_sidecar_that_writes_there_as_somebody_else(self, manifests: list[Manifest]) -> None:
+        spec = find(manifests, "Job", "models-fetch")["spec"]["template"]["spec"]
+
+        assert [each["name"] for each in spec["volumes"] if "ephemeral" in each] == ["gke-gcsfuse-buffer"]
+        assert spec["securityContext"]["fsGroup"] > 0
+
+
 class TestWhatANodeKeepsOfTheWeights:
     def test_has_room_for_all_of_them(self, manifests: list[Manifest]) -> None:
         most = sum(file.bytes for entry in weights.read_lock().values() for file in entry.files)

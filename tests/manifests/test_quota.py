@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from bench.simulation.manifests import TRITON, autoscalers
 from jobs.operations import OPERATIONS
 from tests.manifests.quantities import amount
-from tests.manifests.rendering import Manifest, find, of_kind
+from tests.manifests.rendering import Manifest, find, of_kind, pod_templates
 
 pytestmark = pytest.mark.deployment
 
@@ -16,9 +18,10 @@ SIDECAR = {"cpu": 1.0, "memory": amount("1Gi")}
 
 
 def wanted(manifests: list[Manifest], resource: str, side: str) -> float:
-    """Return what all pods together ask for when every autoscaler is at its most, and Triton is being updated."""
-    most = {name: each.maximum for name, each in autoscalers(manifests).items()}
-    most[TRITON] += 1
+    """Return what all pods together ask for when every autoscaler is at its most, and everything is being updated."""
+    # An update adds a quarter to each worker, and one to Triton.
+    most = {name: math.ceil(1.25 * each.maximum) for name, each in autoscalers(manifests).items()}
+    most[TRITON] = autoscalers(manifests)[TRITON].maximum + 1
     total = most[TRITON] * SIDECAR.get(resource, 0)
     for name, pods in most.items():
         (it,) = find(manifests, "Deployment", name)["spec"]["template"]["spec"]["containers"]
@@ -60,6 +63,39 @@ class TestTheQuota:
         # A rolling update adds a quarter to each worker, and one to Triton; and there is the fetching job.
         assert workers * 1.25 + 4 + 1 <= amount(hard["pods"])
         assert workers == 20 * len(OPERATIONS)
+
+    @pytest.mark.parametrize("kind", ["loadbalancers", "nodeports"])
+    def test_lets_nobody_open_a_door_to_the_internet(self, manifests: list[Manifest], kind: str) -> None:
+        assert find(manifests, "ResourceQuota", "imagen")["spec"]["hard"][f"services.{kind}"] == "0"
+
+
+class TestTheLimitsOfAContainer:
+    @pytest.mark.parametrize("resource", ["cpu", "memory"])
+    def test_are_wide_enough_for_each_of_ours_and_for_the_sidecar(
+        self, manifests: list[Manifest], resource: str
+    ) -> None:
+        (limit,) = find(manifests, "LimitRange", "imagen")["spec"]["limits"]
+        asked = {
+            name: amount(container["resources"]["limits"][resource])
+            for name, template in pod_templates(manifests)
+            for container in template["spec"]["containers"]
+        } | {"sidecar": SIDECAR[resource]}
+
+        assert {name: most for name, most in asked.items() if most > amount(limit["max"][resource])} == {}
+        assert resource in limit["default"]
+        assert resource in limit["defaultRequest"]
+
+
+class TestAPodsDisk:
+    def test_holds_its_folders_at_their_fullest(self, manifests: list[Manifest]) -> None:
+        # Kubernetes evicts a pod that uses more than its containers' limits together.
+        for name, template in pod_templates(manifests):
+            folders = [each["emptyDir"] for each in template["spec"]["volumes"] if "emptyDir" in each]
+            limits = [each["resources"]["limits"]["ephemeral-storage"] for each in template["spec"]["containers"]]
+            sidecar = template["metadata"].get("annotations", {}).get("gke-gcsfuse/ephemeral-storage-limit", "0")
+
+            fullest = sum(amount(folder["sizeLimit"]) for folder in folders if folder.get("medium") != "Memory")
+            assert fullest <= sum(map(amount, [*limits, sidecar])), name
 
 
 class TestAQuantity:
