@@ -86,6 +86,20 @@ class TestPendingRequests:
         assert promtool(tmp_path, series={"up": "1x8"}, expected={PENDING_REQUESTS: 0}) == ""
 
 
+class TestWhatTheyAreMadeOf:
+    def test_comes_often_enough_for_a_minute_to_have_four_samples(self) -> None:
+        (triton,) = [
+            each
+            for each in yaml.safe_load_all((K8S / "monitoring/pods.yaml").read_text())
+            if each["metadata"]["name"] == "triton"
+        ]
+        (group,) = yaml.safe_load(RULES.read_text())["spec"]["groups"]
+        intervals = [group["interval"], *(endpoint["interval"] for endpoint in triton["spec"]["endpoints"])]
+
+        # A rate of a minute with one sample in it is none, and the latency would read as 0 for ever.
+        assert [each for each in intervals if int(each.removesuffix("s")) > 15] == []
+
+
 class TestTheRules:
     def test_are_what_prometheus_takes(self, tmp_path: Path) -> None:
         file = tmp_path / "rules.yaml"
