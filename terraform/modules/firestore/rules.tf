@@ -9,6 +9,11 @@ resource "google_firebaserules_ruleset" "deny_all" {
       content = file("${path.module}/firestore.rules")
     }
   }
+
+  lifecycle {
+    # Google keeps the old rules from being deleted until the new ones are released.
+    create_before_destroy = true
+  }
 }
 
 resource "google_firebaserules_release" "firestore" {
