@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
         "roles/run.developer on cloud_run_v2_job migrate",
         "roles/run.developer on cloud_run_v2_service web",
         "roles/run.developer on cloud_run_v2_service webhooks",
+        "roles/run.viewer on the project",
         "roles/secretmanager.secretAccessor on secret_manager_secret smoke-api-key",
         "roles/storage.objectViewer on storage_bucket PROJECT-imagen-source",
     },

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.terraform.allowed_grants import ALLOWED
+from tests.terraform.offline import TERRAFORM
 
 if TYPE_CHECKING:
     from tests.terraform.environments import Environment
@@ -28,6 +29,15 @@ def by_member(environment: Environment) -> dict[str, set[str]]:
     for member, right in environment.grants():
         rights.setdefault(member, set()).add(right.replace(environment.project, "PROJECT"))
     return rights
+
+
+class TestTheNodes:
+    def test_have_their_rights_before_there_are_any(self) -> None:
+        # A right of the project that asks the cluster for a member would keep all the others back.
+        project, cluster = ((TERRAFORM / f"modules/imagen/{name}.tf").read_text() for name in ("project", "gke"))
+
+        assert "module.gke" not in project
+        assert "depends_on = [module.project]" in cluster
 
 
 class TestEveryRight:

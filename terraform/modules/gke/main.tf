@@ -96,7 +96,24 @@ resource "google_container_cluster" "imagen" {
   resource_labels = { app = "imagen" }
 }
 
+resource "google_project_iam_member" "workloads" {
+  for_each = { for grant in local.grants : "${grant.role} ${grant.name}" => grant }
+
+  project = var.project_id
+  role    = each.value.role
+  member  = local.members[each.value.name]
+}
+
 locals {
+  grants = flatten([
+    for name, workload in var.workloads : [for role in workload.roles : { role = role, name = name }]
+  ])
+
+  members = {
+    for name, workload in var.workloads :
+    name => "${local.principals}/${local.pool}/subject/ns/${workload.namespace}/sa/${name}"
+  }
+
   principals = "principal://iam.googleapis.com/projects/${var.project_number}/locations/global/workloadIdentityPools"
   # Asked of the cluster, since a grant to an identity fails before there is a pool for it.
   pool = google_container_cluster.imagen.workload_identity_config[0].workload_pool

@@ -5,8 +5,5 @@ output "name" {
 
 output "members" {
   description = "Each workload as a member of a policy, by the name of its service account in Kubernetes."
-  value = {
-    for name, workload in var.workloads :
-    name => "${local.principals}/${local.pool}/subject/ns/${workload.namespace}/sa/${name}"
-  }
+  value       = local.members
 }

@@ -29,8 +29,8 @@ variable "node_account" {
 }
 
 variable "workloads" {
-  description = "Kubernetes' service accounts that Google knows, by their names, with the namespace each is in."
-  type        = map(object({ namespace = string }))
+  description = "Kubernetes' service accounts that Google knows, by their names, with the namespace each is in. roles: in the whole project, which only an identity of a cluster that is there can be given."
+  type        = map(object({ namespace = string, roles = optional(set(string), []) }))
 }
 
 variable "deletion_protection" {

@@ -12,7 +12,10 @@ module "gke" {
     worker       = { namespace = "imagen" }
     triton       = { namespace = "imagen" }
     models-fetch = { namespace = "imagen" }
-    # What hands Cloud Monitoring's figures to the autoscaler.
-    custom-metrics-stackdriver-adapter = { namespace = "custom-metrics" }
+    # Reads the numbers that the autoscalers go by.
+    custom-metrics-stackdriver-adapter = { namespace = "custom-metrics", roles = ["roles/monitoring.viewer"] }
   }
+
+  # The nodes' own rights among them: without these the first nodes bring no logs and no metrics.
+  depends_on = [module.project]
 }

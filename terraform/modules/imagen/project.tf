@@ -32,10 +32,10 @@ module "project" {
     # Clusters have no policy of their own. There is one in the project.
     "roles/container.developer" = { build = local.members.build }
     "roles/logging.logWriter"   = { build = local.members.build }
-    # Reads the numbers that the autoscalers go by.
-    "roles/monitoring.viewer" = { autoscaling = module.gke.members["custom-metrics-stackdriver-adapter"] }
     # Has images looked through for known holes before they are pushed.
     "roles/ondemandscanning.admin" = { build = local.members.build }
+    # Waits for the migrations to end: an execution of a job is looked at in the project, whatever the job allows.
+    "roles/run.viewer" = { build = local.members.build }
   }
 }
 
