@@ -174,6 +174,18 @@ class TestTheOverlay:
 
         assert (done.returncode, done.stderr) == (0, "")
 
+    def test_leaves_a_triton_alone_whose_files_have_not_changed(self, cloud: CloudCommands) -> None:
+        (cloud.workspace / "triton.files").write_text("files-0123456789abcdef\n")
+
+        done = cloud.step(".ci/cloud/apply_overlay")
+
+        assert (done.returncode, done.stderr) == (0, "")
+        written = yaml.safe_load((cloud.workspace / "overlay/kustomization.yaml").read_text())
+        assert written["images"] == [
+            {"name": f"{REGISTRY}/worker", "newTag": TAG},
+            {"name": f"{REGISTRY}/triton", "newTag": "files-0123456789abcdef"},
+        ]
+
     def test_of_another_project_is_not_applied(self, cloud: CloudCommands) -> None:
         done = cloud.step(".ci/cloud/apply_overlay", environment="prod")
 
@@ -217,6 +229,18 @@ class TestAnImage:
         assert f"--remote {REGISTRY}/triton:{of_files}" in cloud.called("gcloud artifacts docker images scan")[0]
         assert cloud.called("gcloud artifacts docker tags add") == [
             f"{REGISTRY}/triton:{of_files} {REGISTRY}/triton:{TAG}"
+        ]
+
+    def test_gets_the_tag_of_its_files_where_a_build_was_stopped_before_that(self, cloud: CloudCommands) -> None:
+        cloud.step(".ci/cloud/look_up", "triton", "triton_models/Dockerfile")
+        of_files = (cloud.workspace / "triton.files").read_text().strip()
+        cloud.answers[f"gcloud artifacts docker images describe {REGISTRY}/triton:{of_files}"] = (1, "")
+
+        cloud.step(".ci/cloud/push", "triton")
+
+        assert cloud.called("docker") == []
+        assert cloud.called("gcloud artifacts docker tags add") == [
+            f"{REGISTRY}/triton:{TAG} {REGISTRY}/triton:{of_files}"
         ]
 
 
