@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.images.build import revision
+from tests.images.build import REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +39,11 @@ class TestEachImage:
     def test_runs_as_nobody_in_particular(self, images: Images, name: str) -> None:
         assert images.buildah.describe(getattr(images, name))["config"]["User"] == "10001:10001"
 
-    def test_says_what_it_is_and_of_which_commit(self, images: Images, name: str) -> None:
+    def test_says_what_it_is_and_of_which_commit_it_was_told(self, images: Images, name: str) -> None:
         labels = images.buildah.describe(getattr(images, name))["config"]["Labels"]
 
         assert labels["org.opencontainers.image.title"] == "Imagen"
-        assert labels["org.opencontainers.image.revision"] == revision()
+        assert labels["org.opencontainers.image.revision"] == REVISION
 
     def test_is_the_clouds_where_nobody_says_otherwise(self, images: Images, name: str) -> None:
         assert "IMAGEN_PROFILE=gcp" in images.buildah.describe(getattr(images, name))["config"]["Env"]
