@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from imagen_site.cost import work
+from imagen_site.cost import site, work
 from imagen_site.cost.work import NO_CARD, Work
 from jobs.operations import OPERATIONS
 
@@ -108,6 +108,20 @@ def worker_hour(prices: PriceList) -> float:
     return WORKER_CPUS * prices["worker_cpu_spot"] + WORKER_GIB * prices["worker_memory_spot"]
 
 
+def cloud_sql(prices: PriceList) -> float:
+    """Return dollars a month for the database, in each zone that has it."""
+    database = site.DATABASE
+    machine = HOURS * (database.machine.cpus * prices["sql_cpu"] + database.machine.gib * prices["sql_memory"])
+    return database.zones * (machine + database.disk_gib * prices["sql_disk"])
+
+
+def cloud_run(prices: PriceList) -> float:
+    """Return dollars a month for the instances that always run. Not counted: more of web's, one for 100 open pages."""
+    containers = [container for service in site.SERVICES.values() for container in service]
+    second = sum(each.cpus * prices["run_cpu"] + each.gib * prices["run_memory"] for each in containers)
+    return HOURS * SECONDS * second
+
+
 def month(plan: Plan) -> dict[str, float]:
     """Return dollars a month by what they are for."""
     prices = plan.prices
@@ -115,13 +129,11 @@ def month(plan: Plan) -> dict[str, float]:
         "Triton's machines": machine_hours(plan) * plan.machine_hour,
         "workers": worker_hours(plan) * worker_hour(prices),
         "cluster": HOURS * prices["cluster"],
-        # db-custom-1-3840, as terraform/modules/sql begins.
-        "Cloud SQL": HOURS * (prices["sql_cpu"] + 3.75 * prices["sql_memory"]),
-        "Redis, 1 GB": HOURS * prices["redis"],
+        "Cloud SQL": cloud_sql(prices),
+        f"Redis, {site.REDIS_GIB} GB": HOURS * site.REDIS_GIB * prices["redis"],
         "load balancer": HOURS * prices["load_balancer"],
         "Cloud NAT": HOURS * prices["nat"],
-        # One instance, which sockets keep awake.
-        "Cloud Run": HOURS * SECONDS * (prices["run_cpu"] + 0.5 * prices["run_memory"]),
+        "Cloud Run": cloud_run(prices),
         "pictures to callers": plan.images * plan.mean_megabytes / 1024 * prices["egress"],
         "live state and storage": plan.images / 1000 * bookkeeping(prices),
     }

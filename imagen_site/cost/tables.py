@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from imagen_site.cost import model, reference
+from imagen_site.cost import model, reference, site
 from imagen_site.cost.work import CARDS, NO_CARD
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def month(plan: Plan) -> str:
     total = sum(lines.values())
     rows += [("**in all**", f"**{total:,.2f}**"), ("for each 1,000 images", f"{1000 * total / plan.images:,.2f}")]
     machine = f"{_CARD_NAMES[plan.card]}, {'Spot' if plan.spot else 'on demand'}, {plan.prices.region}"
-    return _table(f"A month with {plan.images:,} images on {machine}", [("for", "dollars"), *rows])
+    return _table(
+        f"A month of {site.ENVIRONMENT} with {plan.images:,} images on {machine}", [("for", "dollars"), *rows]
+    )
 
 
 def break_even(plan: Plan) -> str:
@@ -104,6 +106,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return {
         "prices_of": plan.prices.date.isoformat(),
         "region": plan.prices.region,
+        "environment": site.ENVIRONMENT,
         "card": plan.card,
         "spot": plan.spot,
         "utilisation": plan.utilisation,

@@ -72,6 +72,14 @@ class TestAMonth:
 
         assert each == sorted(each, reverse=True)
 
+    def test_pays_the_site_by_the_second_and_the_database_in_both_zones(self, plan: Plan) -> None:
+        # web and webhooks with a collector each: 2.4 vCPU and 2 GiB; 1 vCPU, 3.75 GB and a disk of 10 GB, twice.
+        run = 730 * 3600 * (2.4 * 0.000018 + 2 * 0.000002)
+        sql = 2 * (730 * (0.0413 + 3.75 * 0.007) + 10 * 0.17)
+
+        paid = model.month(plan)
+        assert (paid["Cloud Run"], paid["Cloud SQL"]) == (pytest.approx(run), pytest.approx(sql))
+
 
 class TestTheBreakEven:
     @pytest.mark.parametrize("card", work.CARDS)

@@ -1,34 +1,27 @@
-"""What the cost model takes for granted of the manifests and of Terraform (imagen_site/cost/model.py)."""
+"""What the cost model takes for granted of the manifests (imagen_site/cost/model.py)."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imagen_site.cost import model
-from tests.running_site import ROOT
+from tests.manifests.quantities import amount
 
 if TYPE_CHECKING:
     from tests.manifests.rendering import Manifest
 
 pytestmark = pytest.mark.deployment
 
-UNITS = {"m": 1 / 1000, "Mi": 1 / 1024, "Gi": 1.0, "": 1.0}
-
-
-def amount(text: object) -> float:
-    """Return CPUs or GiB."""
-    number, unit = re.fullmatch(r"([\d.]+)(m|Mi|Gi|)", str(text)).groups()  # type: ignore[union-attr]
-    return float(number) * UNITS[unit]
+GIB = 2**30
 
 
 def requests(deployment: Manifest) -> tuple[float, float]:
     """Return the CPUs and GiB that a pod asks for."""
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     asked = container["resources"]["requests"]
-    return amount(asked["cpu"]), amount(asked["memory"])
+    return amount(asked["cpu"]), amount(asked["memory"]) / GIB
 
 
 def gke_keeps(gib: float) -> float:
@@ -61,8 +54,3 @@ class TestTheCostModel:
         assert requests(triton)[1] <= has - gke_keeps(has)
         # One size smaller would be too small.
         assert requests(triton)[1] > has / 2
-
-    def test_pays_for_the_database_that_terraform_begins_with(self) -> None:
-        tiers = re.findall(r'"(db-custom-\d+-\d+)"', (ROOT / "terraform/modules/imagen/variables.tf").read_text())
-
-        assert tiers == ["db-custom-1-3840"]
