@@ -56,6 +56,23 @@ run "has_what_the_manifests_build_on" {
   }
 }
 
+run "gives_a_workload_what_has_no_smaller_place_than_the_project" {
+  # Applied, since the pool of identities is known only then.
+  command = apply
+
+  variables {
+    workloads = {
+      worker  = { namespace = "imagen" }
+      adapter = { namespace = "metrics", roles = ["roles/monitoring.viewer"] }
+    }
+  }
+
+  assert {
+    condition     = [for grant in google_project_iam_member.workloads : "${grant.role} ${grant.member == output.members["adapter"]}"] == ["roles/monitoring.viewer true"]
+    error_message = "The one that asks for a right gets it, and no other."
+  }
+}
+
 run "names_a_workload_as_google_does" {
   command = plan
 
