@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from django.core.management import get_commands, load_command_class
 
 from jobs import job_events
@@ -124,6 +125,15 @@ class TestWhatThePagesTellOneToRun:
 
         if command.words[1] == "pubsub":
             assert command.words[4] in known[command.words[2]]
+
+    def test_applies_no_overlay_whose_images_nobody_has_released(self) -> None:
+        # As committed their tag is one that no registry has.
+        assert {each["newTag"] for each in self.images()} == {"unreleased"}
+        assert [str(command) for command in commands("kubectl") if command.words[1] == "apply"] == []
+
+    def images(self) -> list[dict[str, str]]:
+        files = sorted(ROOT.glob("k8s/overlays/*/kustomization.yaml"))
+        return [image for file in files for image in yaml.safe_load(file.read_text())["images"]]
 
     def test_reaches_the_cluster_by_the_only_door_that_it_has(self) -> None:
         cluster = (ROOT / "terraform/modules/gke/main.tf").read_text()
