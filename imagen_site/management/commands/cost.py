@@ -1,6 +1,7 @@
 """Say what Imagen costs in a month and for 1,000 images, from the prices in imagen_site/cost/prices.toml."""
 
 import json
+import re
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
@@ -21,9 +22,13 @@ examples:
 """
 
 
+# 200000 or 200,000; but 1,5 is somebody's one and a half.
+_COUNT = re.compile(r"[0-9]{1,10}|[0-9]{1,3}([,_][0-9]{3}){1,3}")
+
+
 def image_count(text: str) -> int:
-    digits = text.replace(",", "").replace("_", "")
-    if not (digits.isascii() and digits.isdigit() and 1 <= int(digits) <= 10**9):
+    digits = re.sub("[,_]", "", text) if _COUNT.fullmatch(text) else "0"
+    if not 1 <= int(digits) <= 10**9:
         raise ArgumentTypeError(f"{text!r} is not a whole number of images from 1 to 1,000,000,000.")
     return int(digits)
 
@@ -42,11 +47,13 @@ def mix(text: str) -> dict[str, float]:
     """Return the share of each operation that is named, 1 in all; the text has weights."""
     weights: dict[str, float] = {}
     for part in text.split(","):
-        name, _, weight = part.partition("=")
+        name, _, weight = part.strip().partition("=")
         if name not in OPERATIONS:
             raise ArgumentTypeError(f"{name!r} is none of {', '.join(OPERATIONS)}.")
-        if name in weights or not weight.isdecimal() or not 1 <= int(weight) <= 10**6:
-            raise ArgumentTypeError(f"{part!r} is not of the form upscale=60, each operation once.")
+        if name in weights or not re.fullmatch("0*[1-9][0-9]{0,5}", weight):
+            raise ArgumentTypeError(
+                f"{part!r} is not of the form upscale=60, each operation once, with a whole number below a million."
+            )
         weights[name] = int(weight)
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
@@ -65,14 +72,16 @@ class Command(BaseCommand):
         return super().create_parser(prog_name, subcommand, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--images-per-month", type=image_count, default=10_000, metavar="N", help="10,000")
+        parser.add_argument(
+            "--images-per-month", type=image_count, default=10_000, metavar="N", help="how many (10,000)"
+        )
         parser.add_argument("--mix", type=mix, help="weights, such as upscale=60,enhance=40 (all the same)")
         parser.add_argument("--utilisation", type=utilisation, default=0.5, help="of a card's time, at work (0.5)")
         parser.add_argument("--gpu", choices=(*CARDS, NO_CARD), default="t4", help="which card Triton has (t4)")
         parser.add_argument("--on-demand", action="store_true", help="machines that are not taken away")
         parser.add_argument("--region", default="europe-west4", help=f"one of {', '.join(prices.regions())}")
         parser.add_argument("--only", action="append", choices=tables.TABLES, help="this table; may be repeated")
-        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument("--json", action="store_true", help="all of it for programs, whatever --only says")
 
     def handle(self, *, images_per_month: int, gpu: str, region: str, **options: Any) -> None:  # noqa: ANN401
         try:
