@@ -35,9 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.scale:
         print(tables.scale(deployed, factors=asked.scale, seed=asked.seed))
     if asked.limits:
-        print(
-            tables.limits(deployed, factor=asked.limits, cards=(1, 2, 3, 6, 12), workers=(5, 20, 40), seed=asked.seed)
-        )
+        print(tables.limits(deployed, factor=asked.limits, cards=CARDS, workers=WORKERS, seed=asked.seed))
     if asked.guesses:
         print(tables.guesses(deployed, seed=asked.seed))
     if asked.stream:
@@ -56,27 +54,54 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--autoscalers", type=Path, metavar="FOLDER", help="take these instead of the overlay's own")
     parser.add_argument("--timeline", action="store_true", help="the reference timeline beside the simulated one")
     parser.add_argument("--seeds", type=_positive, default=20, metavar="N", help="seeds of --timeline (20)")
-    parser.add_argument("--scale", type=_factor, nargs="+", metavar="TIMES", help="so many times the spike")
-    parser.add_argument("--limits", type=_factor, metavar="TIMES", help="such a spike with other maxReplicas")
+    parser.add_argument("--scale", type=_times, nargs="+", metavar="TIMES", help="so many times the spike")
+    parser.add_argument("--limits", type=_times, metavar="TIMES", help="such a spike with other maxReplicas")
     parser.add_argument("--guesses", action="store_true", help="the spike with other assumptions")
-    parser.add_argument("--stream", type=_factor, nargs="+", metavar="RATE", help="jobs a minute after the spike")
-    parser.add_argument("--picture", type=Path, metavar="PATH", help="write the timeline as .svg or .png")
-    parser.add_argument("--seed", type=int, default=1, help="of everything but --timeline (1)")
+    parser.add_argument("--stream", type=_rate, nargs="+", metavar="RATE", help="jobs a minute after the spike")
+    parser.add_argument("--picture", type=_picture, metavar="PATH", help="write the timeline as .svg or .png")
+    parser.add_argument("--seed", type=_seed, metavar="N", default=1, help="of everything but --timeline (1)")
     return parser
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    if _seed(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 1.")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number.") from None
+
+
+def _times(text: str) -> float:
+    # A hundredth of the spike is one job.
+    return _number(text, least=0.01)
+
+
+def _rate(text: str) -> float:
+    return _number(text, least=0.001)
+
+
+def _number(text: str, *, least: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not least <= number <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to 10,000.")
     return number
 
 
-def _factor(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 10,000")
-    return number
+def _picture(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in {".svg", ".png"}:
+        raise argparse.ArgumentTypeError(f"{text!r} does not end with .svg or .png.")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"There is no folder {str(path.parent)!r} for the picture.")
+    return path
 
 
 if __name__ == "__main__":

@@ -192,4 +192,6 @@ def deployed(folder: Path, *, scaled_by: Path | None = None) -> Deployed:
     """Read an overlay, with its own autoscalers or with those of another folder. Raises Unreadable."""
     manifests = render(folder)
     scaled = autoscalers(render(scaled_by) if scaled_by else manifests)
+    if TRITON not in scaled or len(scaled) == 1:
+        raise Unreadable(f"{scaled_by or folder} has no autoscalers for both {TRITON} and workers.")
     return Deployed(scaled, jobs_of_a_worker(manifests), threads_of_a_model(manifests))

@@ -123,12 +123,36 @@ class TestTheCommand:
         assert command.main(["--overlay", str(tmp_path)]) == 2
         assert "absent.yaml" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("factor", ["0", "-1", "nan", "many", "10001"])
+    @pytest.mark.parametrize("option", ["--overlay", "--autoscalers"])
+    def test_says_that_a_folder_has_no_autoscalers(self, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert command.main([option, str(K8S / "triton")]) == 2
+        assert "k8s/triton has no autoscalers" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("factor", ["0", "-1", "nan", "many", "10001", "0.001"])
     def test_refuses_a_factor_that_is_none(self, factor: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             command.main([f"--scale={factor}"])
 
-        assert "--scale" in capsys.readouterr().err
+        assert f"--scale: '{factor}' is not a number from 0.01 to 10,000." in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("option", "said"),
+        [
+            ("--seeds=0", "'0' is less than 1."),
+            ("--seeds=many", "'many' is not a whole number."),
+            ("--seed=1.5", "'1.5' is not a whole number."),
+            ("--stream=0", "'0' is not a number from 0.001 to 10,000."),
+            ("--picture=timeline.gif", "'timeline.gif' does not end with .svg or .png."),
+            ("--picture=absent/timeline.svg", "There is no folder 'absent' for the picture."),
+        ],
+    )
+    def test_says_in_a_sentence_what_an_option_may_be(
+        self, option: str, said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            command.main([option])
+
+        assert said in capsys.readouterr().err
 
     def test_prints_the_timeline_where_nothing_is_asked_for(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert command.main(["--seeds", "1"]) == 0
