@@ -28,6 +28,8 @@ pytestmark = pytest.mark.deployment
 ALERTS = alerts(CLUSTER, GOOGLE)
 MODULE = ROOT / "terraform/modules/monitoring"
 EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+# What else stands in italics on the pages: names in the admin.
+IN_THE_ADMIN = {"Ledger entries", "Run again"}
 # What kubectl calls a kind, and what the manifests do.
 KINDS = {
     "deployment": "Deployment",
@@ -85,6 +87,12 @@ class TestEachPage:
 
     def test_fits_on_a_page(self, page: Path) -> None:
         assert len(page.read_text().splitlines()) <= 60
+
+    def test_names_panels_that_the_dashboard_has(self, page: Path) -> None:
+        panels = {panel["title"] for panel in yaml.safe_load((MODULE / "dashboard.yaml").read_text())["panels"]}
+        named = re.findall(r"(?<!\*)\*([A-Z][^*\n]*)\*(?!\*)", page.read_text())
+
+        assert [name for name in named if name not in panels | IN_THE_ADMIN] == []
 
     def test_links_to_pages_that_are_there(self, page: Path) -> None:
         links = re.findall(r"\]\(([\w-]+\.md)\)", page.read_text())
