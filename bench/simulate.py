@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         deployed = manifests.deployed(asked.overlay, scaled_by=asked.autoscalers)
     except (Unreadable, OSError) as error:
-        print(f"Cannot read the autoscalers: {error}", file=sys.stderr)
+        said = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else error
+        print(f"Cannot read the autoscalers: {said}", file=sys.stderr)
         return 2
     if not (asked.timeline or asked.scale or asked.limits or asked.guesses or asked.stream or asked.picture):
         asked.timeline = True

@@ -92,7 +92,8 @@ def subscription(autoscaler: Autoscaler) -> str:
 
 
 def _is_component(folder: Path) -> bool:
-    return yaml.safe_load((folder / "kustomization.yaml").read_text()).get("kind") == "Component"
+    # By its line: what is no YAML, kubectl says in its own words.
+    return bool(re.search(r"^kind: *Component\b", (folder / "kustomization.yaml").read_text(), re.MULTILINE))
 
 
 def _deployments(manifests: Iterable[Manifest], *, ending: str) -> list[Manifest]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from bench import simulate as command
 from bench.simulation import manifests, picture, tables
@@ -117,11 +116,22 @@ class TestThePage:
 
 
 class TestTheCommand:
-    def test_says_what_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["absent.yaml"]}))
+    @pytest.mark.parametrize(
+        ("written", "said"), [("resources: [absent.yaml]", "absent.yaml"), ("[", "does not build"), ("", "empty")]
+    )
+    def test_says_what_cannot_be_read(
+        self, written: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "kustomization.yaml").write_text(written)
 
         assert command.main(["--overlay", str(tmp_path)]) == 2
-        assert "absent.yaml" in capsys.readouterr().err
+        assert said in capsys.readouterr().err
+
+    def test_says_that_there_is_no_such_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert command.main(["--overlay", "absent"]) == 2
+        assert capsys.readouterr().err == (
+            "Cannot read the autoscalers: absent/kustomization.yaml: No such file or directory.\n"
+        )
 
     @pytest.mark.parametrize("option", ["--overlay", "--autoscalers"])
     def test_says_that_a_folder_has_no_autoscalers(self, option: str, capsys: pytest.CaptureFixture[str]) -> None:
