@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Container
 from typing import Any
 
 import pytest
@@ -45,9 +46,10 @@ publish(connection, *range(20))
 """
 
 
-@pytest.mark.parametrize(("transport", "arrived"), [("connection", 20), ("stock", 0)])
-def test_publishes_that_were_made_before_a_normal_exit_arrive_only_with_ours(
-    cloud: Cloud, transport: str, arrived: int
+# Of the stock transport's some may have left in time on a busy machine.
+@pytest.mark.parametrize(("transport", "arrived"), [("connection", {20}), ("stock", range(20))])
+def test_publishes_that_were_made_before_a_normal_exit_all_arrive_only_with_ours(
+    cloud: Cloud, transport: str, arrived: Container[int]
 ) -> None:
     command = [sys.executable, "-c", PUBLISH_20_AND_EXIT, cloud.project, cloud.emulator_host, transport]
     environment = {"PUBSUB_EMULATOR_HOST": cloud.emulator_host, "PATH": "/usr/bin:/bin"}
@@ -55,7 +57,7 @@ def test_publishes_that_were_made_before_a_normal_exit_arrive_only_with_ours(
 
     if transport == "connection":
         cloud.service = Pubsub(project=cloud.project, emulator_host=cloud.emulator_host)
-    assert cloud.waiting() == arrived
+    assert cloud.waiting() in arrived
 
 
 class TestStockKombu:
