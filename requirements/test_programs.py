@@ -60,7 +60,7 @@ DEPLOYMENT = (
     TestProgram("prometheus", ("promtool",), used_for="checks of the alerts"),
     TestProgram("buildah", ("buildah",), used_for="tests of the images"),
     TestProgram("crun", ("crun",), used_for="tests of the images"),
-    TestProgram("debootstrap", ("debootstrap",), used_for="tests of the images"),
+    TestProgram("debootstrap", ("debootstrap",), "usr/sbin/debootstrap", used_for="tests of the images"),
 )
 
 

@@ -6,6 +6,7 @@ As Debian's own slim images: without documents and translations, and with the se
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,9 @@ if TYPE_CHECKING:
     from tests.images.buildah import Buildah
 
 NAME = "localhost/debian:bookworm-slim"
+# debootstrap and chroot lie where only root looks, and root's PATH does not always say so.
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
-_SOURCES = """\
-deb {mirror} bookworm main
-deb {mirror} bookworm-updates main
-deb {mirror}-security bookworm-security main
-"""
 _SLIM = """\
 force-unsafe-io
 path-exclude /usr/share/doc/*
@@ -29,13 +27,16 @@ path-exclude /usr/share/locale/*
 path-exclude /usr/share/man/*
 """
 # In memory, in a mount that ends with the script: dpkg waits for the disk after each file, minutes in all.
-_SCRIPT = """
+_SCRIPT = r"""
 set -eu
 mount -t tmpfs tmpfs "$1"
 debootstrap --variant=minbase bookworm "$1/root"
 cd "$1/root"
-printf %s "$3" > etc/apt/sources.list
-printf %s "$4" > etc/dpkg/dpkg.cfg.d/slim
+mirror=$(sed -n 's|^deb \([^ ]*[^ /]\)/* .*|\1|p' etc/apt/sources.list)
+for from in "$mirror bookworm" "$mirror bookworm-updates" "$mirror-security bookworm-security"; do
+    echo "deb $from main"
+done > etc/apt/sources.list
+printf %s "$3" > etc/dpkg/dpkg.cfg.d/slim
 cp /etc/resolv.conf etc/resolv.conf
 chroot . apt-get update
 chroot . apt-get upgrade --yes
@@ -65,7 +66,8 @@ def _bootstrap(tar: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT, "sh"]
     done = subprocess.run(
-        [*command, str(folder), str(tar), _SOURCES, _SLIM],
+        [*command, str(folder), str(tar), _SLIM],
+        env={**os.environ, "PATH": PATH},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
