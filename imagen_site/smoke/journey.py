@@ -87,7 +87,8 @@ class Journey:
             raise SmokeFailure(f"The picture of {operation.name} has {picture.width} x {picture.height} pixels.")
         if all(low == high for low, high in _extrema(picture)):
             raise SmokeFailure(f"The picture of {operation.name} is of one colour.")
-        self.say(f"{operation.name}: {picture.width} x {picture.height}, made by {job.get('engine')}")
+        engine = (job.get("engine") or {}).get("name") or "an engine without a name"
+        self.say(f"{operation.name}: {picture.width} x {picture.height}, made by {engine}")
 
     def _expected_size(self, operation: Operation, job: dict[str, Any]) -> tuple[int, int]:
         with Image.open(io.BytesIO(self.photo)) as photo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +25,9 @@ def png(size: tuple[int, int] = (256, 256), *, flat: bool = False) -> bytes:
     picture = Image.new("RGB", size) if flat else Image.radial_gradient("L").resize(size)
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+ENGINE = {"name": "xdog", "version": "1", "weights_sha256": ""}
 
 
 @dataclass
@@ -49,7 +52,14 @@ class Answers:
         with Image.open(io.BytesIO(self.picture)) as picture:
             width, height = picture.size
         output = {"url": "/result", "width": width, "height": height, "bytes": self.told_bytes or len(self.picture)}
-        return {**self.submitted(), "status": self.status, "stage": "inferring", "params": {}, "output": output}
+        return {
+            **self.submitted(),
+            "status": self.status,
+            "stage": "inferring",
+            "params": {},
+            "output": output,
+            "engine": ENGINE,
+        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,6 +126,13 @@ def journey(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journey]:
 class TestTheJourney:
     def test_is_content_with_a_good_site(self, journey: Journey) -> None:
         journey.make(["style_comic"])
+
+    def test_tells_which_engine_made_the_picture(self, journey: Journey) -> None:
+        told: list[str] = []
+
+        replace(journey, say=told.append).make(["style_comic"])
+
+        assert "style_comic: 256 x 256, made by xdog" in told
 
     @pytest.mark.parametrize("path", ["/livez", "/readyz"])
     def test_begins_with_the_sites_health(self, journey: Journey, answers: Answers, path: str) -> None:
