@@ -16,7 +16,7 @@ from queue import Empty
 from typing import Any, TypeAlias
 
 from kombu import Connection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from kombu.transport import gcpubsub, virtual
 from kombu.utils.json import dumps
 from prometheus_client import Counter
@@ -240,11 +240,12 @@ class Channel(GuardedChannel, gcpubsub.Channel):
         return -1
 
     # kombu's own would do both with a click in a Celery tool; the worker's account has no right to either in the cloud.
-    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        raise NotImplementedError(f"The subscription {queue}-sub belongs to Terraform.")
+    # What a broker with rights of its own answers then.
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
+        raise ChannelError(f"The subscription {queue}-sub belongs to Terraform.")
 
     def _purge(self, queue: str) -> int:
-        raise NotImplementedError(f"Purge {queue}-sub with `gcloud pubsub subscriptions seek`.")
+        raise ChannelError(f"Purge {queue}-sub with `gcloud pubsub subscriptions seek`.")
 
 
 class PublishBatch:

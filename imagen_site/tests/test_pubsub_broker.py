@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kombu import Connection, Consumer, Producer
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from prometheus_client import REGISTRY
 
 from imagen_site.brokers.pubsub import Options
@@ -131,6 +131,16 @@ class TestTopics:
 
     def test_have_no_fanout_so_celery_makes_no_queues_of_its_own(self, connect_cloud: Connect) -> None:
         assert not connect_cloud().supports_exchange_type("fanout")
+
+    def test_are_emptied_and_deleted_by_nobody_who_clicks_in_a_tool(self, connect_cloud: Connect, cloud: Cloud) -> None:
+        connection = connect_cloud()
+        publish(connection, "job")
+
+        for refused in (connection.default_channel.queue_purge, connection.default_channel.queue_delete):
+            with pytest.raises(ChannelError, match=f"{NAME}-sub"):
+                refused(NAME)
+
+        assert cloud.waiting() == 1
 
 
 class TestAck:
