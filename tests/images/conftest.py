@@ -26,10 +26,11 @@ PROGRAMS = ("buildah", "crun", "debootstrap")
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     missing = [program for program in PROGRAMS if not shutil.which(program, path=base_image.PATH)]
-    # On CI tests/no_skips.py makes a failure of this.
     if missing:
+        # On a machine without them; on CI tests/no_skips.py makes a failure of this.
         pytest.skip(f"no images here: {', '.join(missing)} missing")
     if os.geteuid():
+        # For a person who is not root there is no way; on CI tests/no_skips.py makes a failure of this too.
         pytest.skip("no images here: only root may build and run them")
     return build(tmp_path_factory.mktemp("secrets"))
 
