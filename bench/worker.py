@@ -42,7 +42,10 @@ class Highest:
 
     def _sample(self) -> None:
         while not self._over.wait(0.01):
-            self.megabytes = max(self.megabytes, megabytes(self._pid))
+            self._look()
+
+    def _look(self) -> None:
+        self.megabytes = max(self.megabytes, megabytes(self._pid))
 
 
 def seconds_to_first_claim(site: RunningSite, image: bytes) -> float:

@@ -12,12 +12,11 @@ import io
 import json
 import sys
 import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -26,6 +25,7 @@ from bench.cloud.watching import Pages
 from bench.engines import server_memory
 from bench.photos import jpeg
 from bench.tables import Load, machine, table
+from bench.worker import Highest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,27 +39,18 @@ _SETTLE_SECONDS = 2
 _MOVES = "from bench.cloud.moves import main; main()"
 
 
-class Peak:
+class Peak(Highest):
     """The most memory of a process, and of its deleted files in a folder, while the block runs; in MB."""
 
     def __init__(self, pid: int, folder: Path) -> None:
-        self._pid, self._folder, self._over = pid, folder, threading.Event()
+        super().__init__(pid)
+        self._folder = folder
         self.own = self.with_files = 0.0
-        self._thread = threading.Thread(target=self._sample)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._over.wait(0.02):
-            own = server_memory(self._pid)
-            self.own = max(self.own, own)
-            self.with_files = max(self.with_files, own + open_files(self._pid, self._folder))
+    def _look(self) -> None:
+        own = server_memory(self._pid)
+        self.own = max(self.own, own)
+        self.with_files = max(self.with_files, own + open_files(self._pid, self._folder))
 
 
 def open_files(pid: int, folder: Path) -> float:
